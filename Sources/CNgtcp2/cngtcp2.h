@@ -1,0 +1,6 @@
+#ifndef PATINA_CNGTCP2_H
+#define PATINA_CNGTCP2_H
+#include <ngtcp2/ngtcp2.h>
+#include <ngtcp2/ngtcp2_crypto.h>
+#include <ngtcp2/ngtcp2_crypto_gnutls.h>
+#endif

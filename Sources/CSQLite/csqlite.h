@@ -1,0 +1,25 @@
+#ifndef PATINA_CSQLITE_H
+#define PATINA_CSQLITE_H
+
+// The preupdate hook is declared only under this macro; Debian's library is built with it.
+#ifndef SQLITE_ENABLE_PREUPDATE_HOOK
+#define SQLITE_ENABLE_PREUPDATE_HOOK 1
+#endif
+#include <sqlite3.h>
+
+// Swift cannot call variadic C functions; these are the few that Patina needs.
+
+static inline int patina_sqlite3_config_singlethread(void) { return sqlite3_config(SQLITE_CONFIG_SINGLETHREAD); }
+static inline int patina_sqlite3_config_multithread(void) { return sqlite3_config(SQLITE_CONFIG_MULTITHREAD); }
+static inline int patina_sqlite3_config_memstatus(int enabled) { return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, enabled); }
+static inline int patina_sqlite3_db_config_lookaside(sqlite3 *db, int size, int count) {
+    return sqlite3_db_config(db, SQLITE_DBCONFIG_LOOKASIDE, (void *)0, size, count);
+}
+static inline int patina_sqlite3_db_config_flag(sqlite3 *db, int option, int value) {
+    int result = 0;
+    return sqlite3_db_config(db, option, value, &result);
+}
+// SQLITE_TRANSIENT is a function pointer cast that Swift does not import.
+static inline sqlite3_destructor_type patina_sqlite3_transient(void) { return SQLITE_TRANSIENT; }
+
+#endif

@@ -1,0 +1,37 @@
+/// A point on a node's monotonic clock, in nanoseconds since an origin that the engine chooses.
+///
+/// The simulator starts at zero; the runtime uses the machine's monotonic clock. Instants of different
+/// processes must not be compared.
+public struct Instant: Hashable, Sendable, Comparable, CustomStringConvertible {
+    public let nanoseconds: Int64
+
+    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    public static let zero = Instant(nanoseconds: 0)
+
+    public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
+    public static func + (left: Instant, right: Duration) -> Instant { Instant(nanoseconds: left.nanoseconds + right.nanoseconds) }
+    public static func - (left: Instant, right: Duration) -> Instant { Instant(nanoseconds: left.nanoseconds - right.nanoseconds) }
+    /// The time that passed from `right` to `left`; negative when `right` is later.
+    public static func - (left: Instant, right: Instant) -> Duration { .nanoseconds(left.nanoseconds - right.nanoseconds) }
+
+    /// Seconds with six decimals, for logs.
+    public var description: String {
+        let microseconds = nanoseconds / 1_000
+        let fraction = String(abs(microseconds % 1_000_000))
+        return "\(microseconds / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction + "s"
+    }
+}
+
+extension Duration {
+    /// Whole nanoseconds, saturating at about 292 years.
+    public var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        if overflow { return seconds < 0 ? .min : .max }
+        return product &+ attoseconds / 1_000_000_000
+    }
+
+    /// Whole milliseconds, rounded towards zero.
+    public var milliseconds: Int64 { nanoseconds / 1_000_000 }
+}

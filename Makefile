@@ -1,0 +1,52 @@
+# Patina's everyday commands. `make help` lists them; `make demo` and `make test` are all that a fresh machine with Swift needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+SWIFT ?= swift
+DEBUG := .build/debug/patina
+RELEASE := .build/release/patina
+FORMATTED := Package.swift Sources Tests
+
+.PHONY: help deps build release demo test lint format unit e2e measure clean
+
+help: ## List every target
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install missing Debian packages and the Python environment of the tests (nothing missing: no network)
+	@scripts/install-dependencies.sh
+
+build: deps ## Build everything for debugging
+	$(SWIFT) build
+
+release: deps ## Build the optimised executable, .build/release/patina
+	$(SWIFT) build -c release --product patina
+
+demo: release ## Run one scenario simulated, then three live agents, and print both side by side
+	$(RELEASE) dev demo
+
+test: deps lint ## Run everything that must hold: lint, unit tests, end-to-end tests
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+	$(SWIFT) build -c release --product patina
+	python3 scripts/e2e/run.py --patina $(RELEASE) --debug-patina $(DEBUG)
+
+lint: ## Check the formatting of all Swift files
+	$(SWIFT) format lint --strict --recursive --parallel $(FORMATTED)
+
+format: ## Format all Swift files in place
+	$(SWIFT) format --in-place --recursive --parallel $(FORMATTED)
+
+unit: deps ## Run the unit tests alone
+	$(SWIFT) test
+
+e2e: release ## Run the end-to-end tests alone (ONLY=name picks some; see scripts/e2e/run.py --list)
+	$(SWIFT) build --product patina
+	python3 scripts/e2e/run.py --patina $(RELEASE) --debug-patina $(DEBUG) $(ONLY)
+
+measure: release ## Print the figures of results/skeleton.md as measured on this machine
+	python3 scripts/measure/run.py --patina $(RELEASE) $(ONLY)
+
+clean: ## Delete what was built, and the Python environment
+	rm -rf .build .venv runs

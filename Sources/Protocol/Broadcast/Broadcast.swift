@@ -1,7 +1,9 @@
-public struct BroadcastConfiguration: Hashable, Sendable {
-    public init() {}
-}
-
 public struct Broadcast: ~Copyable {
-    public enum Timer: Hashable, Sendable { case announce }
+    /// The deadlines of broadcast.
+    public enum Timer: Hashable, Sendable {
+        /// Collected announcements are due.
+        case announce
+        /// A missing chunk has been waited for long enough.
+        case graft
+    }
 }

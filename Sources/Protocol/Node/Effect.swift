@@ -67,8 +67,19 @@ public enum Measurement: Hashable, Sendable {
     case synced(with: ActorID, chunks: Int, bytes: Int)
     /// A field or kind of a later wire version was skipped.
     case skipped(MessageClass)
+    /// Something of another cluster arrived and was ignored.
+    case foreignCluster
+    /// Peers were told of this many chunks by announcement.
+    case announced(chunks: Int)
+    /// An announcer was asked for this many chunks that the tree had not brought in time.
+    case graftSent(chunks: Int)
+    /// A chunk that was new came in answer to a graft.
+    case repaired(ChunkID)
+    /// A server was full and told us to come back later.
+    case syncRefused(by: ActorID)
 
-    public enum MessageClass: UInt8, Hashable, Sendable, CaseIterable { case membership, broadcast, sync }
+    /// What a message is for. `unknown` is a kind of a later build.
+    public enum MessageClass: UInt8, Hashable, Sendable, CaseIterable { case membership, broadcast, sync, unknown }
 
     /// Which bound of `Limits` was reached.
     public enum Bound: UInt8, Hashable, Sendable, CaseIterable {

@@ -1,6 +1,12 @@
 /// One node of the cluster: the same value drives a simulated node and a real agent.
 public struct Node: ~Copyable {
-    public enum Timer: Hashable, Sendable { case maintenance }
+    /// The node's own deadlines.
+    public enum Timer: Hashable, Sendable {
+        /// The members changed a moment ago: persist them.
+        case saveMembers
+        /// Regular upkeep: persist the members if their list differs from what was saved.
+        case maintenance
+    }
 
     public let configuration: NodeConfiguration
     /// What is known of every actor's versions; equal to the store's once the store has answered everything.

@@ -15,6 +15,12 @@ public struct NodeConfiguration: Hashable, Sendable {
     public var limits: Limits
     /// Seeds every random decision of the node.
     public var seed: UInt64
+    /// Apply operations that the store may have in hand at the same time; what arrives meanwhile makes the next batch.
+    public var applyOperations = 1
+    /// How long after a change of the members they are persisted; further changes meanwhile ride along.
+    public var memberSaveDelay: Duration = .seconds(5)
+    /// How often the persisted members are compared with the present ones.
+    public var maintenanceInterval: Duration = .seconds(30)
 
     public init(
         actor: ActorID, address: Address, generation: UInt64, cluster: UInt16 = 0, bootstrap: [Address] = [],

@@ -1,7 +1,9 @@
-public struct SyncConfiguration: Hashable, Sendable {
-    public init() {}
-}
-
 public struct Sync: ~Copyable {
-    public enum Timer: Hashable, Sendable { case period }
+    /// The deadlines of sync.
+    public enum Timer: Hashable, Sendable {
+        /// The next round is due.
+        case period
+        /// It is time to see whether a session still makes progress.
+        case session(SessionID)
+    }
 }

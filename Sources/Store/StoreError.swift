@@ -1,0 +1,44 @@
+/// Why the store refused or failed.
+public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// SQLite said no: an extended result code, its message, and the statement it was about when there is one.
+    case sqlite(code: Int32, message: String, sql: String?)
+    /// A schema file cannot be applied. `line` counts from 1.
+    case schema(file: String, line: Int, message: String)
+    /// The file is not a database of ours, or contradicts itself.
+    case corrupt(message: String)
+    /// A query that would write.
+    case notReadOnly
+    /// A statement that `transact` does not run, and why.
+    case statementRefused(message: String, sql: String)
+    /// A parameter that does not fit the statement.
+    case parameter(message: String, sql: String)
+    /// A value or a transaction over a bound of `Limits`.
+    case tooLarge(message: String)
+    /// Another thread called `Interrupter.interrupt()`.
+    case interrupted
+    /// The store or reader was closed.
+    case closed
+
+    /// True when the storage itself is broken (disk full, I/O error, corruption): retrying is pointless.
+    public var isFatal: Bool {
+        switch self {
+        case .corrupt: true
+        case .sqlite(let code, _, _): [7, 10, 11, 13, 14, 26].contains(code & 0xFF)
+        case .schema, .notReadOnly, .statementRefused, .parameter, .tooLarge, .interrupted, .closed: false
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .sqlite(_, let message, _): message
+        case .schema(let file, let line, let message): "\(file):\(line): \(message)"
+        case .corrupt(let message): message
+        case .notReadOnly: "statement is not readonly"
+        case .statementRefused(let message, _): message
+        case .parameter(let message, _): message
+        case .tooLarge(let message): message
+        case .interrupted: "interrupted"
+        case .closed: "the store is closed"
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import Glibc
+import PatinaProtocol
+
+/// Where a database lives.
+public enum StoreLocation: Hashable, Sendable {
+    /// A file, created when missing. The directory must exist.
+    case file(String)
+    /// Memory, shared by name within the process. The content lives as long as a connection to it does; see `MemoryAnchor`.
+    case memory(name: String)
+}
+
+/// How durable an acknowledged transaction is.
+public enum Synchronous: String, Hashable, Sendable, CaseIterable {
+    /// Survives a crash of the process; a power loss may take back the newest transactions.
+    case normal
+    /// Survives a power loss.
+    case full
+}
+
+/// How a store is opened.
+public struct StoreOptions: Sendable {
+    public var synchronous: Synchronous = .normal
+    /// Bound of the writing connection's page cache.
+    public var cacheKiB = 1_048_576
+    public var limits = Limits()
+    /// Nanoseconds since 1970.
+    public var wallClock: @Sendable () -> Int64 = systemWallClock
+    /// The identity of a database that is created now; nil draws one from the system's randomness. An existing database keeps its own.
+    public var identity: ActorID?
+    /// For many stores in one process: small pages and caches, no memory mapping, nothing that depends on the time of day.
+    public var simulated = false
+
+    public init() {}
+}
+
+/// The system's clock, in nanoseconds since 1970.
+public let systemWallClock: @Sendable () -> Int64 = {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+}

@@ -16,6 +16,8 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     case tooLarge(message: String)
     /// Another thread called `Interrupter.interrupt()`.
     case interrupted
+    /// Too much waits for the database already; the caller may try again later.
+    case busy(message: String)
     /// The store or reader was closed.
     case closed
 
@@ -24,7 +26,7 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .corrupt: true
         case .sqlite(let code, _, _): [7, 10, 11, 13, 14, 26].contains(code & 0xFF)
-        case .schema, .notReadOnly, .statementRefused, .parameter, .tooLarge, .interrupted, .closed: false
+        case .schema, .notReadOnly, .statementRefused, .parameter, .tooLarge, .interrupted, .busy, .closed: false
         }
     }
 
@@ -38,6 +40,7 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
         case .parameter(let message, _): message
         case .tooLarge(let message): message
         case .interrupted: "interrupted"
+        case .busy(let message): message
         case .closed: "the store is closed"
         }
     }

@@ -1,0 +1,104 @@
+import PatinaProtocol
+
+/// How an endpoint proves who it is and what it demands of its peers. Paths name PEM files, or DER files when they end in `.der`.
+public enum QUICSecurity: Hashable, Sendable {
+    /// Both sides present a certificate that chains to `authority`; a client also demands that the server's certificate
+    /// names the IP address that was dialled. `client` replaces the certificate in the client's role.
+    case mutualTLS(certificate: String, key: String, authority: String, client: QUICKeyPair? = nil)
+    /// Servers present a certificate, clients none. Clients verify it as above, unless `authority` is nil: then not at all.
+    case serverTLS(certificate: String, key: String, authority: String?)
+    /// Encrypted with a certificate made at start, and nobody is verified: for tests and trusted networks.
+    case plaintext
+}
+
+/// The files of a certificate (its chain may follow it in the same file) and of its private key.
+public struct QUICKeyPair: Hashable, Sendable {
+    /// Path of the certificate.
+    public var certificate: String
+    /// Path of the private key.
+    public var key: String
+
+    /// - Parameters:
+    ///   - certificate: path of the certificate, PEM or `.der`.
+    ///   - key: path of the private key, PEM or `.der`.
+    public init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
+}
+
+/// What a QUIC endpoint is told when it is bound. Every bound of the transport is here or in `Limits`.
+public struct QUICConfiguration: Hashable, Sendable {
+    /// The address of the one UDP socket, for both roles. Port 0 lets the system choose.
+    public var bind: Address
+    /// Who is trusted.
+    public var security: QUICSecurity
+    /// A connection over which nothing came for this long is lost. Keep-alives are sent at half of it. At least 100 ms.
+    public var idleTimeout: Duration = .seconds(30)
+    /// Fixes the UDP payload size, in bytes, and turns the search for a larger one off. 1,200 to 65,000.
+    public var maximumMTU: Int?
+    /// `messageBytes` bounds messages in both directions; `datagramBytes` bounds datagrams that are sent.
+    public var limits = Limits()
+    /// Sends each packet with a system call argument of its own instead of letting the kernel cut a large one.
+    public var disableSegmentationOffload = false
+    /// A handshake that takes longer has failed, in both roles.
+    public var connectTimeout: Duration = .seconds(5)
+    /// The wait after the first failure to connect to a peer; it doubles with each further one.
+    public var backoffMinimum: Duration = .milliseconds(100)
+    /// The longest wait between two attempts to connect to a peer.
+    public var backoffMaximum: Duration = .seconds(10)
+    /// Attempts to connect to one peer within any minute.
+    public var attemptsPerMinute = 30
+    /// Messages that may wait for one peer. Further ones are dropped and counted.
+    public var queuedMessages = 16_384
+    /// Bytes of messages, and of session data, that may wait for one peer or for its acknowledgement.
+    public var queuedBytes = 64 * 1_024 * 1_024
+    /// Datagrams that may wait for one peer. Further ones are dropped and counted.
+    public var queuedDatagrams = 256
+    /// Bytes of unfinished messages from one connection. A stream that would exceed it is refused and counted.
+    public var assemblyBytes = 64 * 1_024 * 1_024
+    /// One-way streams that a peer may have open towards this endpoint; replenished as they end.
+    public var unidirectionalStreams = 256
+    /// Sessions that a peer may have open towards this endpoint; replenished as they end.
+    public var bidirectionalStreams = 32
+    /// Bytes that a peer may send on one stream, and on one connection, ahead of their being consumed.
+    public var streamWindow = 2 * 1_024 * 1_024
+    public var connectionWindow = 8 * 1_024 * 1_024
+    /// Handshakes that peers began and did not finish. Further ones are dropped and counted.
+    public var halfOpenHandshakes = 256
+    /// From this many half-open handshakes on, a newcomer must first prove its address (QUIC Retry).
+    public var halfOpenBeforeRetry = 64
+    /// Connections of this endpoint, in both roles.
+    public var connections = 40_000
+    /// How long `shutdown()` waits for what is queued to be acknowledged before it closes the connections.
+    public var drainTimeout: Duration = .milliseconds(500)
+
+    /// - Parameters:
+    ///   - bind: the address of the UDP socket.
+    ///   - security: who is trusted.
+    public init(bind: Address, security: QUICSecurity) {
+        self.bind = bind
+        self.security = security
+    }
+}
+
+/// Why an endpoint could not be bound. Each says what failed, where, and what the system or library said.
+public enum QUICError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// A certificate, key or authority file cannot be used.
+    case file(path: String, reason: String)
+    /// A value of `QUICConfiguration` is out of its bounds.
+    case configuration(String)
+    /// The UDP socket could not be bound.
+    case bind(Address, reason: String)
+    /// A call into the QUIC or TLS library failed that should not have.
+    case library(call: String, reason: String)
+
+    public var description: String {
+        switch self {
+        case .file(let path, let reason): "\(path): \(reason)"
+        case .configuration(let reason): "QUIC configuration: \(reason)"
+        case .bind(let address, let reason): "cannot bind UDP \(address): \(reason)"
+        case .library(let call, let reason): "\(call) failed: \(reason)"
+        }
+    }
+}

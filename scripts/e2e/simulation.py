@@ -1,0 +1,169 @@
+"""The simulator through its command line: determinism, judgement, exit codes."""
+
+import concurrent.futures
+import json
+import pathlib
+import re
+
+from harness import check, check_equal, run
+
+KEYS = {
+    "scenario", "scenario_hash", "seed", "valid", "trace_hash", "sim_seconds", "wall_seconds", "events", "messages_delivered",
+    "bytes_delivered", "checks", "metrics",
+}
+HEAL = "scenarios/smoke/partition-heal.toml"
+
+
+def scenarios(workspace, folder=""):
+    return sorted(path.relative_to(workspace.root) for path in (workspace.root / "scenarios" / folder).rglob("*.toml"))
+
+
+def simulate(workspace, scenario, *options, patina=None, expect=None, timeout=300):
+    return run(
+        [patina or workspace.patina, "sim", "run", scenario, *options], cwd=workspace.root, timeout=timeout, expect=expect)
+
+
+def report(workspace, scenario, *options, **how):
+    done = simulate(workspace, scenario, "--json", *options, **how)
+    check(done.returncode in (0, 1), f"{scenario} exits {done.returncode}: {done.stderr[-800:]}")
+    value = json.loads(done.stdout)
+    check(KEYS <= set(value), f"{scenario}: the report lacks {KEYS - set(value)}")
+    check_equal(value["valid"], done.returncode == 0, f"{scenario}: valid against the exit code")
+    check(re.fullmatch(r"[0-9a-f]{32}", value["trace_hash"]), f"{scenario}: trace hash {value['trace_hash']!r}")
+    for each in value["checks"]:
+        check({"name", "valid", "detail"} <= set(each), f"{scenario}: a check is {each}")
+    return value
+
+
+def test_trace_hashes(workspace):
+    """Every scenario, its own seed and another: 3 processes, debug and release, give one hash; the other seed gives another."""
+    # Hashing is randomised by default in every Swift process; nothing here switches that off.
+    def one(scenario):
+        hashes = {report(workspace, scenario)["trace_hash"] for _ in range(3)}
+        check_equal(len(hashes), 1, f"{scenario}: distinct trace hashes over 3 processes")
+        if workspace.debug_patina and "scale" not in scenario.parts:
+            debug = report(workspace, scenario, patina=workspace.debug_patina, timeout=600)["trace_hash"]
+            check_equal(debug, next(iter(hashes)), f"{scenario}: trace hash of the debug build")
+        other = report(workspace, scenario, "--seed", "987654321")["trace_hash"]
+        check(other not in hashes, f"{scenario}: another seed gives the same trace hash")
+
+    found = scenarios(workspace)
+    check(len(found) >= 6, f"only {len(found)} scenarios")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(one, found):
+            pass
+
+
+test_trace_hashes.seconds = 900
+
+
+def test_scenarios_hold(workspace):
+    """Every scenario that is not negative exits 0; its summary names the checks."""
+    for scenario in scenarios(workspace):
+        if "negative" in scenario.parts:
+            continue
+        done = simulate(workspace, scenario, expect=0)
+        for each in report(workspace, scenario)["checks"]:
+            check(each["name"] in done.stdout, f"{scenario}: the summary does not name {each['name']}\n{done.stdout}")
+
+
+test_scenarios_hold.seconds = 600
+
+
+def test_negative_scenarios(workspace):
+    """A negative scenario exits 1, names the violated property, and prints one line that fails again with the same trace."""
+    found = scenarios(workspace, "negative")
+    check(found, "there is no negative scenario")
+    for scenario in found:
+        done = simulate(workspace, scenario, expect=1)
+        value = report(workspace, scenario)
+        violated = [each["name"] for each in value["checks"] if not each["valid"]]
+        check(violated, f"{scenario}: no check is violated")
+        shown = done.stdout + done.stderr
+        for name in violated:
+            check(name in shown, f"{scenario}: the output does not name {name}\n{shown}")
+        lines = [line.strip() for line in shown.splitlines() if "patina sim run" in line]
+        check_equal(len(lines), 1, f"{scenario}: lines that reproduce the run\n{shown}")
+        command = lines[0][lines[0].index("patina sim run"):].split()
+        check("--seed" in command, f"the line has no seed: {lines[0]}")
+        again = run([workspace.patina, *command[1:], "--json"], cwd=workspace.root, expect=1, timeout=300)
+        check_equal(json.loads(again.stdout)["trace_hash"], value["trace_hash"], f"{scenario}: trace hash of the reproduced run")
+
+
+test_negative_scenarios.seconds = 300
+
+
+def test_typos(workspace):
+    """A scenario with a typo, a wrong type or bad TOML, and bad flags: exit 2, naming line and suggestion."""
+    text = (workspace.root / HEAL).read_text()
+    number = next(index for index, line in enumerate(text.splitlines(), 1) if line.startswith("duration"))
+    lines = text.splitlines()
+    lines[number - 1] = lines[number - 1].replace("duration", "duraton", 1)
+    misspelt = workspace.directory / "misspelt.toml"
+    misspelt.write_text("\n".join(lines) + "\n")
+    done = simulate(workspace, misspelt, expect=2)
+    for word in (f"misspelt.toml:{number}", "duraton", "duration"):
+        check(word in done.stderr, f"a typo: stderr does not say {word!r}: {done.stderr}")
+
+    broken = workspace.directory / "broken.toml"
+    broken.write_text(text + "\n[run\n")
+    done = simulate(workspace, broken, expect=2)
+    check("broken.toml" in done.stderr, f"broken TOML: {done.stderr}")
+    done = simulate(workspace, workspace.directory / "nothing.toml", expect=2)
+    check("nothing.toml" in done.stderr, f"no file: {done.stderr}")
+
+    for options, word in (
+        (["--set", "run.duraton=5s"], "duration"),
+        (["--set", "run.duration"], "--set"),
+        (["--set", "run.duration=soon"], "soon"),
+        (["--seed", "many"], "--seed"),
+        (["--seed", "-1"], "--seed"),
+        (["--sede", "1"], "--sede"),
+    ):
+        done = simulate(workspace, HEAL, *options, expect=2)
+        check(word in done.stderr, f"{options}: stderr does not say {word!r}: {done.stderr}")
+        check(done.stdout == "", f"{options}: output of a run that was not judged: {done.stdout[:200]}")
+
+
+def test_partition_heal_seeds(workspace):
+    """25 random seeds of partition-heal hold, 20 nodes each."""
+    seeds = [workspace.random.randrange(1 << 63) for _ in range(25)]
+    text = (workspace.root / HEAL).read_text()
+    check(re.search(r"^nodes\s*=\s*20\b", text, re.MULTILINE), "partition-heal does not have 20 nodes")
+
+    def one(seed):
+        value = report(workspace, HEAL, "--seed", str(seed))
+        check_equal(value["seed"], seed, "seed of the report")
+        broken = [(each["name"], each["detail"]) for each in value["checks"] if not each["valid"]]
+        check(value["valid"], f"seed {seed}: {broken}")
+        return value["trace_hash"]
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        hashes = list(pool.map(one, seeds))
+    check_equal(len(set(hashes)), len(seeds), "distinct trace hashes of 25 seeds")
+
+
+test_partition_heal_seeds.seconds = 600
+
+
+def test_output_directory(workspace):
+    """--out writes the report and what is needed to run it again; --set changes the run and its scenario hash."""
+    out = workspace.directory / "out"
+    value = report(workspace, HEAL, "--out", str(out))
+    stored = json.loads((out / "report.json").read_text())
+    check_equal(stored["trace_hash"], value["trace_hash"], "trace hash of the stored report")
+    check((out / "scenario.toml").exists(), "the output has no scenario.toml")
+    shorter = report(workspace, HEAL, "--set", "topology.nodes=6")
+    check(shorter["scenario_hash"] != value["scenario_hash"], "--set does not change the scenario hash")
+    check(shorter["trace_hash"] != value["trace_hash"], "--set does not change the trace hash")
+    unwritable = workspace.directory / "file"
+    unwritable.write_text("")
+    done = simulate(workspace, HEAL, "--out", str(unwritable / "below"), expect=2)
+    check("below" in done.stderr, f"an output directory that cannot be made: {done.stderr}")
+
+
+def test_working_directory(workspace):
+    """A scenario runs from any directory, to the same hash."""
+    here = report(workspace, HEAL)["trace_hash"]
+    done = run([workspace.patina, "sim", "run", workspace.root / HEAL, "--json"], cwd=pathlib.Path("/"), expect=0, timeout=120)
+    check_equal(json.loads(done.stdout)["trace_hash"], here, "trace hash from another directory")

@@ -14,6 +14,8 @@ public struct BroadcastConfiguration: Hashable, Sendable {
     public var graftTimeout: Duration = .milliseconds(500)
     /// How many announcers are asked for a chunk before it is left to sync.
     public var graftAttempts = 3
+    /// How long a chunk is kept to answer grafts, unless the bounds of the cache take it sooner.
+    public var cacheLifetime: Duration = .seconds(15)
     /// Bytes at which a message of several chunks is cut. A larger chunk travels alone.
     public var messageBytes = 256 * 1_024
     /// Hops after which a chunk is not forwarded any more: a guard against circles while views of the membership differ.

@@ -73,6 +73,8 @@ public enum Measurement: Hashable, Sendable {
     case announced(chunks: Int)
     /// An announcer was asked for this many chunks that the tree had not brought in time.
     case graftSent(chunks: Int)
+    /// Nobody who announced these chunks delivered them; sync will.
+    case leftToSync(chunks: Int)
     /// A chunk that was new came in answer to a graft.
     case repaired(ChunkID)
     /// A server was full and told us to come back later.

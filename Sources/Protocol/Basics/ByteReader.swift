@@ -34,6 +34,10 @@ public struct ByteReader: Sendable {
         return UInt16(slice[slice.startIndex]) | UInt16(slice[slice.startIndex + 1]) << 8
     }
 
+    public mutating func readUInt32() throws(MalformedInput) -> UInt32 {
+        try UInt32(littleEndian: read(count: 4).withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) })
+    }
+
     public mutating func readUInt64() throws(MalformedInput) -> UInt64 {
         try UInt64(littleEndian: read(count: 8).withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) })
     }

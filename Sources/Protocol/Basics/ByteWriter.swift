@@ -21,6 +21,11 @@ public struct ByteWriter: Sendable {
         bytes.append(UInt8(truncatingIfNeeded: value >> 8))
     }
 
+    /// Little endian, four bytes.
+    public mutating func write(_ value: UInt32) {
+        withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
     /// Little endian, eight bytes.
     public mutating func write(_ value: UInt64) {
         withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }

@@ -10,6 +10,8 @@ public struct Limits: Hashable, Sendable {
     public var valueBytes = 15 * 1_024 * 1_024
     /// Members that are remembered, the down ones included.
     public var members = 20_000
+    /// Probes that a node does for others at the same time. Beyond that it answers at once that it has no answer.
+    public var relayedProbes = 1_024
     /// Chunks that wait for the store. When full, further chunks are dropped and sync brings them later.
     public var pendingChunks = 20_000
     /// Bytes of the chunks that wait for the store.

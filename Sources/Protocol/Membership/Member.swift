@@ -15,7 +15,7 @@ public struct Member: Hashable, Sendable {
     }
 
     /// In the order of precedence: of two claims about the same generation and incarnation the later case wins.
-    public enum State: UInt8, Hashable, Sendable, CaseIterable {
+    public enum State: UInt8, Hashable, Sendable, CaseIterable, Comparable {
         case alive
         /// A probe of it failed; it has some seconds to object.
         case suspect
@@ -23,6 +23,8 @@ public struct Member: Hashable, Sendable {
         case down
         /// It said goodbye.
         case left
+
+        public static func < (left: State, right: State) -> Bool { left.rawValue < right.rawValue }
 
         /// True while the member takes part: it is sent broadcasts and synced with.
         public var isPresent: Bool {
@@ -40,7 +42,7 @@ public struct Member: Hashable, Sendable {
         let state: State
 
         static func < (left: Precedence, right: Precedence) -> Bool {
-            (left.generation, left.incarnation, left.state.rawValue) < (right.generation, right.incarnation, right.state.rawValue)
+            (left.generation, left.incarnation, left.state) < (right.generation, right.incarnation, right.state)
         }
     }
 

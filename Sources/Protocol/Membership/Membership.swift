@@ -1,4 +1,16 @@
-/// Who is in the cluster, and who is alive: SWIM with Lifeguard's three extensions.
+/// Who is in the cluster, and who is alive.
+///
+/// Every member knows every other one. Once a period each member probes one of them; whoever does not answer, neither to
+/// the probe, nor through three others, nor on a reliable stream, is suspected, and the suspicion is spread. Whoever is
+/// suspected has some seconds to object, by raising its incarnation; then it is declared down. News rides on every
+/// datagram, and on gossip of its own while it is fresh.
+///
+/// Sources: Das, Gupta, Motivala, "SWIM", 2002; Dadgar, Phillips, Currey, "Lifeguard", 2017, of which all three parts
+/// are here (a node that doubts its own health is slower to accuse; a suspicion lasts longer while nobody confirms it; a
+/// suspect is told at once). Deviations: the wait for an answer follows measured round-trip times; a reliable-stream
+/// probe runs beside the indirect ones; identity is (actor, generation), so that a restarted node overrides its former
+/// life without waiting; lists are compared by a digest and sent only when they differ; a process that stood still notices
+/// it and accuses nobody.
 public struct Membership: ~Copyable {
     /// Everything that can happen to the machine.
     public enum Event: Hashable, Sendable {
@@ -41,36 +53,151 @@ public struct Membership: ~Copyable {
         case forget(life: UInt64)
     }
 
+    /// What is known of another member, apart from `suspicions`.
+    struct Entry: Sendable {
+        var record: MemberRecord
+        var incarnation: UInt64
+        var state: Member.State
+        var roundTrip = RoundTripEstimate()
+        /// When the member came to be present, or to be gone.
+        var since: Instant
+    }
+
+    enum Phase: Hashable, Sendable { case idle, running, left }
+
     public let configuration: MembershipConfiguration
     /// This node, with its incarnation.
-    public private(set) var identity: Member
+    public internal(set) var identity: Member
     /// The members that are alive or suspected, this node included, in ascending order of actor.
-    public private(set) var alive: [MemberRecord]
-    /// What the node wants every peer that it probes, and every peer that probes it, to know.
+    public internal(set) var alive: [MemberRecord]
+    /// What this node wants the peers that it probes, and those that probe it, to know.
     public var digest: Fingerprint = .zero
 
+    let limits: Limits
+    /// Counts starts and rejoins, so that the timers of a former life are recognised.
+    var life: UInt64 = 0
+    var phase = Phase.idle
+    /// Events handled so far.
+    var events: UInt64 = 0
+
+    /// Everybody else. Looked up, never iterated.
+    var entries: [ActorID: Entry] = [:]
+    /// The members of `entries` that are down or left, in ascending order.
+    var departed: [ActorID] = []
+    /// Of exactly the suspects.
+    var suspicions: [ActorID: Suspicion] = [:]
+    var updates = UpdateQueue()
+    /// The sum of what identifies each present member: equal for equal lists.
+    var view: Fingerprint
+
+    var probeOrder = ProbeOrder()
+    var probe: Probe?
+    var lastSequence: UInt64
+    var relays: [UInt64: Relay] = [:]
+    /// How much this node doubts its own health: 0 to `healthCap` (Lifeguard's local health multiplier).
+    var doubt = 0
+    var probeDue = Instant.zero
+    var isGossipScheduled = false
+
+    var bootstrap: [Address]
+    /// Members of an earlier run that were not heard of yet.
+    var known: [MemberRecord]
+    /// Announcements since the node last knew somebody.
+    var joinAttempts = 0
+    var startedAt = Instant.zero
+
+    var probeRandom: Random
+    var gossipRandom: Random
+    var timingRandom: Random
+
     /// - Parameters:
+    ///   - identity: this node; its generation must be higher than in every earlier run.
+    ///   - cluster: not looked at, because packets of other clusters do not get this far; kept for the signature's sake.
     ///   - bootstrap: where to look for the cluster first.
     ///   - known: the members that an earlier run knew, where to look next.
-    ///   - limits: `datagramBytes` is what a datagram's body may have, without the envelope.
+    ///   - limits: `datagramBytes` is what a datagram's body may have, without the envelope; at least 256 are assumed.
     public init(
         configuration: MembershipConfiguration, identity: MemberRecord, cluster: UInt16, bootstrap: [Address], known: [MemberRecord],
         limits: Limits, random: Random
     ) {
         self.configuration = configuration.sane
         self.identity = Member(record: identity, incarnation: 0, state: .alive)
+        self.limits = limits
+        self.bootstrap = bootstrap
+        self.known = known.prefix(limits.members).filter { $0.actor != identity.actor && $0.address != identity.address }
         alive = [identity]
+        view = Membership.viewElement(identity, incarnation: 0)
+        probeRandom = random.fork("probe")
+        gossipRandom = random.fork("gossip")
+        timingRandom = random.fork("timing")
+        // A random start keeps answers to an earlier run from being taken for answers to this one.
+        lastSequence = timingRandom.next() >> 32
     }
 
     /// Takes one event and appends what is to be done about it.
-    public mutating func handle(_ event: Event, now: Instant, into outputs: inout [Output]) {}
+    public mutating func handle(_ event: Event, now: Instant, into outputs: inout [Output]) {
+        events += 1
+        switch event {
+        case .started:
+            if phase == .idle { begin(now: now, into: &outputs) }
+        case .datagramReceived(let bytes, let source):
+            receive(bytes, from: source, reliably: false, now: now, into: &outputs)
+        case .messageReceived(let bytes, let source):
+            receive(bytes, from: source, reliably: true, now: now, into: &outputs)
+        case .bootstrapResolved(let addresses):
+            bootstrap = addresses
+            if phase == .running, alive.count == 1 { announce(now: now, into: &outputs) }
+        case .deadlinePassed(let timer):
+            if phase == .running { deadlinePassed(timer, now: now, into: &outputs) }
+        case .leaveRequested:
+            if phase != .left { leave(into: &outputs) }
+        case .rejoinRequested:
+            if phase != .idle { rejoin(now: now, into: &outputs) }
+        }
+    }
 
     /// Every member that is remembered, this node and those that are down or left included, in ascending order of actor. O(n).
-    public var all: [Member] { [identity] }
+    public var all: [Member] {
+        var result: [Member] = []
+        result.reserveCapacity(alive.count + departed.count)
+        var gone = departed[...]
+        for record in alive {
+            while let actor = gone.first, actor < record.actor {
+                gone.removeFirst()
+                if let member = member(actor) { result.append(member) }
+            }
+            if let member = member(record.actor) { result.append(member) }
+        }
+        for actor in gone { if let member = member(actor) { result.append(member) } }
+        return result
+    }
 
     /// What is known of one member; this node included.
-    public func member(_ actor: ActorID) -> Member? { actor == identity.record.actor ? identity : nil }
+    public func member(_ actor: ActorID) -> Member? {
+        if actor == identity.record.actor { return identity }
+        guard let entry = entries[actor] else { return nil }
+        return Member(
+            record: entry.record, incarnation: entry.incarnation, state: entry.state, roundTrip: entry.roundTrip.smoothed)
+    }
 
-    /// Traps with a sentence when a state that must never occur has occurred. Cheap: it looks at a few members at a time.
-    public func checkInvariants() {}
+    private mutating func deadlinePassed(_ timer: Timer, now: Instant, into outputs: inout [Output]) {
+        switch timer {
+        case .probe(let life):
+            if life == self.life { probePeriodPassed(now: now, into: &outputs) }
+        case .probeTimeout(let sequence):
+            probeTimedOut(sequence, now: now, into: &outputs)
+        case .relayTimeout(let sequence):
+            relayTimedOut(sequence, now: now, into: &outputs)
+        case .suspicion(let actor):
+            suspicionTimePassed(actor, now: now, into: &outputs)
+        case .gossip(let life):
+            if life == self.life { gossip(now: now, into: &outputs) }
+        case .exchange(let life):
+            if life == self.life { exchange(now: now, into: &outputs) }
+        case .announce(let life):
+            if life == self.life { announcePeriodPassed(now: now, into: &outputs) }
+        case .forget(let life):
+            if life == self.life { forget(now: now, into: &outputs) }
+        }
+    }
 }

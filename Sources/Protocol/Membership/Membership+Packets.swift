@@ -1,0 +1,157 @@
+/// Packets in and out: what every packet has in common, and who deals with what is special.
+extension Membership {
+    mutating func receive(
+        _ bytes: ArraySlice<UInt8>, from source: Address, reliably: Bool, now: Instant, into outputs: inout [Output]
+    ) {
+        outputs.append(.measure(.received(.membership, bytes: bytes.count)))
+        guard phase == .running else { return }
+        let packet: MembershipPacket
+        do { packet = try MembershipPacket(bytes) } catch {
+            outputs.append(.notify(.malformed(from: source, reason: "a membership packet: \(error)")))
+            return
+        }
+        for _ in 0..<packet.skipped { outputs.append(.measure(.skipped(.membership))) }
+
+        let sender = packet.sender.actor
+        let present = MemberClaim(record: packet.sender, incarnation: packet.incarnation, state: .alive)
+        guard sender != identity.record.actor else {
+            // An echo of our own packet says nothing new. A copy of our database, or our former life, does.
+            learnAboutSelf(present, now: now, into: &outputs)
+            return
+        }
+        learn(present, by: sender, wholesale: false, now: now, into: &outputs)
+        var isList = false
+        if case .list = packet.body { isList = true }
+        for claim in packet.claims { learn(claim, by: sender, wholesale: isList, now: now, into: &outputs) }
+        answer(packet, reliably: reliably, now: now, into: &outputs)
+    }
+
+    private mutating func answer(_ packet: MembershipPacket, reliably: Bool, now: Instant, into outputs: inout [Output]) {
+        let sender = packet.sender
+        switch packet.body {
+        case .ping(let sequence, let target, let digest):
+            outputs.append(.digestHeard(from: sender.actor, digest))
+            // Whoever holds the address of another one must not answer for it.
+            guard target == identity.record.actor else { return tellIfDown(sender, into: &outputs) }
+            let body = MembershipPacket.Body.acknowledgement(sequence: sequence, subject: target, digest: self.digest)
+            send(body, to: sender.address, about: sender.actor, reliably: reliably, into: &outputs)
+        case .acknowledgement(let sequence, let subject, let digest):
+            outputs.append(.digestHeard(from: sender.actor, digest))
+            acknowledged(sequence, subject: subject, by: sender.actor, reliably: reliably, now: now, into: &outputs)
+            tellIfDown(sender, into: &outputs)
+        case .pingRequest(let sequence, let target, let address, let patience):
+            relay(sequence, to: target, at: address, for: sender, patience: patience, now: now, into: &outputs)
+            tellIfDown(sender, into: &outputs)
+        case .negativeAcknowledgement(let sequence):
+            negativelyAcknowledged(sequence)
+            tellIfDown(sender, into: &outputs)
+        case .gossip:
+            tellIfDown(sender, into: &outputs)
+        case .announce:
+            sendList(to: sender.address, wantsAnswer: false, into: &outputs)
+        case .compare(let theirs):
+            if theirs != view { sendList(to: sender.address, wantsAnswer: true, into: &outputs) }
+            tellIfDown(sender, into: &outputs)
+        case .list(let wantsAnswer):
+            if wantsAnswer { sendList(to: sender.address, wantsAnswer: false, into: &outputs) } else { tellIfDown(sender, into: &outputs) }
+        case .unknown:
+            outputs.append(.measure(.skipped(.membership)))
+            tellIfDown(sender, into: &outputs)
+        }
+    }
+
+    /// Whoever is alive and believed to be down must hear of it, so that it can object.
+    private mutating func tellIfDown(_ sender: MemberRecord, into outputs: inout [Output]) {
+        guard entries[sender.actor]?.state == .down else { return }
+        send(.gossip, to: sender.address, about: sender.actor, into: &outputs)
+    }
+
+    // MARK: Out
+
+    /// Sends one packet, with as much pending news as fits a datagram. When `subject` is under suspicion or gone, that
+    /// comes first, whether it is pending or not: Lifeguard's buddy.
+    mutating func send(
+        _ body: MembershipPacket.Body, to address: Address, about subject: ActorID? = nil, reliably: Bool = false,
+        into outputs: inout [Output]
+    ) {
+        let budget = max(256, limits.datagramBytes)
+        var writer = MembershipPacket.writer(
+            sender: identity, body: body, capacity: updates.isEmpty ? MembershipPacket.headBytes + 80 : budget)
+        if let subject, let claim = claim(about: subject), claim.state != .alive { claim.write(to: &writer) }
+        if !updates.isEmpty {
+            for actor in updates.take(bytes: budget - writer.count, limit: transmissionLimit) where actor != subject {
+                claim(about: actor)?.write(to: &writer)
+            }
+        }
+        emit(writer.bytes, to: address, reliably: reliably, into: &outputs)
+    }
+
+    func emit(_ bytes: [UInt8], to address: Address, reliably: Bool, into outputs: inout [Output]) {
+        outputs.append(.measure(.sent(.membership, bytes: bytes.count)))
+        outputs.append(reliably ? .sendMessage(to: address, bytes: bytes) : .sendDatagram(to: address, bytes: bytes))
+    }
+
+    /// What this node says about a member.
+    func claim(about actor: ActorID) -> MemberClaim? {
+        if actor == identity.record.actor {
+            return MemberClaim(record: identity.record, incarnation: identity.incarnation, state: identity.state)
+        }
+        guard let entry = entries[actor] else { return nil }
+        let marks = entry.state == .suspect ? suspicions[actor]?.marks ?? [] : []
+        return MemberClaim(record: entry.record, incarnation: entry.incarnation, state: entry.state, marks: marks)
+    }
+
+    // MARK: Gossip
+
+    /// How often one piece of news is sent: lambda * ceil(log2(n + 1)).
+    private var transmissionLimit: Int { configuration.transmissionFactor * bitWidth(alive.count) }
+
+    /// There is news about `actor`. It goes out with the next packets, and with gossip of its own.
+    mutating func spread(_ actor: ActorID, now: Instant, into outputs: inout [Output]) {
+        guard let claim = claim(about: actor) else { return }
+        updates.add(actor, size: claim.encodedSize)
+        guard !isGossipScheduled, phase == .running else { return }
+        isGossipScheduled = true
+        // A random start keeps the members from gossiping in step.
+        let delay = timingRandom.duration(in: .zero...configuration.gossipPeriod)
+        outputs.append(.schedule(.gossip(life: life), at: now + delay))
+    }
+
+    mutating func gossip(now: Instant, into outputs: inout [Output]) {
+        isGossipScheduled = false
+        let peers = pick(configuration.gossipFanout)
+        // Alone there is nobody to tell; whoever joins is sent the whole list.
+        if peers.isEmpty { updates.removeAll() }
+        for peer in peers where !updates.isEmpty { send(.gossip, to: peer.address, into: &outputs) }
+        guard !updates.isEmpty else { return }
+        isGossipScheduled = true
+        outputs.append(.schedule(.gossip(life: life), at: now + configuration.gossipPeriod))
+    }
+
+    /// Up to `count` different present members, drawn uniformly; never this node. Suspects are left out on request.
+    mutating func pick(_ count: Int, except excluded: ActorID? = nil, suspects: Bool = true) -> [MemberRecord] {
+        let me = identity.record.actor
+        func isEligible(_ actor: ActorID, _ suspicions: borrowing [ActorID: Suspicion]) -> Bool {
+            actor != me && actor != excluded && (suspects || suspicions[actor] == nil)
+        }
+        guard count > 0 else { return [] }
+        var picked: [MemberRecord] = []
+        if alive.count <= 4 * count + 8 {
+            var candidates: [MemberRecord] = []
+            for record in alive where isEligible(record.actor, suspicions) { candidates.append(record) }
+            while picked.count < count, !candidates.isEmpty {
+                picked.append(candidates.remove(at: gossipRandom.below(candidates.count)))
+            }
+            return picked
+        }
+        // In a large list draws rarely meet. The bound on tries matters only when nearly everybody is suspected.
+        for _ in 0..<(16 * count) where picked.count < count {
+            let record = alive[gossipRandom.below(alive.count)]
+            if isEligible(record.actor, suspicions), !picked.contains(record) { picked.append(record) }
+        }
+        return picked
+    }
+}
+
+/// ceil(log2(count + 1)) for a positive count.
+func bitWidth(_ count: Int) -> Int { Int.bitWidth - max(count, 1).leadingZeroBitCount }

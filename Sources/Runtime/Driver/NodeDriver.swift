@@ -44,8 +44,6 @@ final class NodeDriver: @unchecked Sendable {
     private var alarm: (at: Instant, task: Scheduled<Void>)?
     private var counters = RuntimeCounters()
     private var lag = LagWindow()
-    /// Chunks in operations that the store has not answered.
-    private var chunksInStore = 0
 
     init(_ configuration: RuntimeConfiguration, loop: any EventLoop, logger: Logger) {
         self.configuration = configuration
@@ -107,8 +105,7 @@ final class NodeDriver: @unchecked Sendable {
         deliver(.transactionCommitted(chunks))
     }
 
-    private func applied(_ token: StoreToken, _ result: StoreResult, chunks: Int, lags: [Duration]) {
-        chunksInStore -= chunks
+    private func stored(_ token: StoreToken, _ result: StoreResult, lags: [Duration]) {
         let now = Instant.now
         for each in lags { lag.record(each, now: now) }
         deliver(.stored(token, result))
@@ -142,17 +139,16 @@ final class NodeDriver: @unchecked Sendable {
     }
 
     private func store(_ operation: StoreOperation, _ token: StoreToken) {
-        let answer = { @Sendable [self] (result: StoreResult, chunks: Int, lags: [Duration]) in
-            loop.execute { self.applied(token, result, chunks: chunks, lags: lags) }
+        let answer = { @Sendable [self] (result: StoreResult, lags: [Duration]) in
+            loop.execute { self.stored(token, result, lags: lags) }
         }
         switch operation {
         case .apply(let chunks, _):
-            chunksInStore += chunks.count
-            running?.writer.perform(operation) { answer($0, chunks.count, LagWindow.lags(of: chunks, in: $0, wall: systemWallClock())) }
+            running?.writer.perform(operation) { answer($0, LagWindow.lags(of: chunks, in: $0, wall: systemWallClock())) }
         case .saveMembers:
-            running?.writer.perform(operation) { answer($0, 0, []) }
+            running?.writer.perform(operation) { answer($0, []) }
         case .read(let request):
-            running?.readers.read(request) { answer($0, 0, []) }
+            running?.readers.read(request) { answer($0, []) }
         }
     }
 
@@ -205,31 +201,32 @@ final class NodeDriver: @unchecked Sendable {
     }
 
     /// True while no other member is present.
-    var isAlone: Bool { running == nil || members.count { $0.state.isPresent } <= 1 }
+    var isAlone: Bool { (running?.node.status.aliveMembers ?? 0) <= 1 }
 
     /// Nil when the driver does not run.
     func status() -> RuntimeStatus? {
         loop.preconditionInEventLoop()
         guard running != nil else { return nil }
-        return running?.status(chunksInStore: chunksInStore, lag99: lag.percentile99(now: .now), counters: counters)
+        return running?.status(lag99: lag.percentile99(now: .now), counters: counters)
     }
 }
 
 extension NodeDriver.Running {
-    fileprivate func status(chunksInStore: Int, lag99: Duration?, counters: RuntimeCounters) -> RuntimeStatus {
+    fileprivate func status(lag99: Duration?, counters: RuntimeCounters) -> RuntimeStatus {
         let members = node.members
         let ledger = node.ledger
+        let configuration = node.configuration
         let actors = ledger.actors.compactMap { actor -> RuntimeStatus.ActorProgress? in
             guard let entry = ledger[actor] else { return nil }
             return RuntimeStatus.ActorProgress(
                 actor: actor, head: entry.head, needs: entry.gaps, partials: Array(entry.partials.keys))
         }
         return RuntimeStatus(
-            actor: node.configuration.actor, generation: node.configuration.generation, address: node.configuration.address,
-            aliveMembers: members.count { $0.state.isPresent }, rememberedMembers: members.count,
-            gaps: actors.reduce(0) { $0 + $1.needs.count }, partialVersions: actors.reduce(0) { $0 + $1.partials.count },
-            pendingChunks: chunksInStore, lag99: lag99, digest: ledger.fingerprint, actors: actors, counters: counters,
-            transport: transport.counters)
+            actor: configuration.actor,
+            generation: members.first { $0.record.actor == configuration.actor }?.record.generation ?? configuration.generation,
+            address: configuration.address, rememberedMembers: members.count, gaps: actors.reduce(0) { $0 + $1.needs.count },
+            partialVersions: actors.reduce(0) { $0 + $1.partials.count }, waitingTransactions: writer.waitingTransactions,
+            lag99: lag99, node: node.status, actors: actors, counters: counters, transport: transport.counters)
     }
 }
 

@@ -27,7 +27,7 @@ public final class NodeRuntime: Sendable {
     private let logger: Logger
     private let driver: NodeDriver
     private let transport: any Transport
-    private let writer: WriterThread
+    let writer: WriterThread
     private let readers: ReaderPool
     private let watchdog: Watchdog
     private let fatal: OneShot<StoreError>

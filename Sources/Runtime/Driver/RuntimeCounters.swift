@@ -27,6 +27,8 @@ public struct RuntimeCounters: Hashable, Sendable {
     public private(set) var announced: UInt64 = 0
     public private(set) var grafted: UInt64 = 0
     public private(set) var repaired: UInt64 = 0
+    /// Announced chunks that nobody delivered, and that were left to sync.
+    public private(set) var leftToSync: UInt64 = 0
     /// Sync sessions that ended, and the chunks and bytes that they brought.
     public private(set) var syncSessions: UInt64 = 0
     public private(set) var syncChunks: UInt64 = 0
@@ -67,6 +69,7 @@ public struct RuntimeCounters: Hashable, Sendable {
         case .foreignCluster: foreignCluster += 1
         case .announced(let chunks): announced += UInt64(chunks)
         case .graftSent(let chunks): grafted += UInt64(chunks)
+        case .leftToSync(let chunks): leftToSync += UInt64(chunks)
         case .repaired: repaired += 1
         case .syncRefused: syncRefused += 1
         }

@@ -125,6 +125,9 @@ final class WriterThread: Sendable {
 
     // MARK: Requests, from any thread
 
+    /// Local transactions that wait.
+    var waitingTransactions: Int { state.withLock { $0.queue.localCount } }
+
     /// Runs a local transaction. A cancelled task interrupts it; what was committed by then is returned all the same.
     /// - Parameter committed: called on the writer thread, in the order of the commits.
     func transact(

@@ -1,9 +1,15 @@
+import Glibc
+import Logging
+import PatinaProtocol
+import PatinaStore
 import Testing
 
-/// Waits until `condition` holds, and records an issue when it does not within `limit`. The limit is generous: it bounds a
+@testable import PatinaRuntime
+
+/// Waits until `condition` holds, and fails the test when it does not within `limit`. The limit is generous: it bounds a
 /// hanging test and says nothing about speed.
 func eventually(
-    _ what: Comment, within limit: Duration = .seconds(60), sourceLocation: SourceLocation = #_sourceLocation,
+    _ what: String, within limit: Duration = .seconds(60), sourceLocation: SourceLocation = #_sourceLocation,
     _ condition: () async throws -> Bool
 ) async throws {
     let clock = ContinuousClock()
@@ -17,3 +23,88 @@ func eventually(
 }
 
 struct TimedOut: Error {}
+
+/// A directory that is removed when the last reference goes.
+final class TemporaryDirectory: Sendable {
+    let path: String
+
+    init() throws {
+        var template = Array("/tmp/patina-runtime-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw SystemFailure(code: errno) }
+        path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    deinit {
+        guard let directory = opendir(path) else { return }
+        defer { closedir(directory) }
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            if name != ".", name != ".." { unlink(file(name)) }
+        }
+        rmdir(path)
+    }
+}
+
+struct SystemFailure: Error { let code: Int32 }
+
+func writeFile(_ path: String, _ bytes: [UInt8]) throws {
+    guard let file = fopen(path, "wb") else { throw SystemFailure(code: errno) }
+    defer { fclose(file) }
+    guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw SystemFailure(code: errno) }
+}
+
+extension Logger {
+    /// Says nothing: tests that want to know look at values, not at logs.
+    static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+}
+
+extension RuntimeConfiguration {
+    static let testSchema = SchemaFile(
+        path: "test.sql", text: "CREATE TABLE items (id INTEGER PRIMARY KEY NOT NULL, body TEXT NOT NULL DEFAULT '');")
+
+    /// A node that finds out quickly what happens around it.
+    static func forTest(_ path: String, bootstrap: [Address] = []) -> RuntimeConfiguration {
+        var configuration = RuntimeConfiguration(
+            location: .file(path), quic: QUICConfiguration(bind: Address(ipv4: 0x7F00_0001, port: 0), security: .plaintext))
+        configuration.schema = [testSchema]
+        configuration.bootstrap = bootstrap.map(\.description)
+        configuration.readers = 4
+        configuration.cacheKiB = 4_096
+        configuration.sync.minimumInterval = .milliseconds(100)
+        configuration.sync.maximumInterval = .milliseconds(400)
+        configuration.sync.settleTime = .milliseconds(50)
+        return configuration
+    }
+}
+
+extension Statement {
+    static func insert(_ id: Int64, _ body: String = "x") -> Statement {
+        Statement("INSERT INTO items (id, body) VALUES (?1, ?2)", .positional([.integer(id), .text(body)]))
+    }
+
+    /// A query that yields as many rows as somebody takes.
+    static let endlessRows = Statement(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, printf('%.1000c', 'x') FROM n")
+    /// A query that runs for ever without a row.
+    static let endlessWork = Statement("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+}
+
+extension NodeRuntime {
+    /// All rows of a query.
+    func rows(_ sql: String) async throws -> [[Value]] {
+        var rows: [[Value]] = []
+        for try await batch in try await query(Statement(sql), timeout: .seconds(60)) { rows += batch }
+        return rows
+    }
+
+    func count() async throws -> Int64 {
+        guard case .integer(let count)? = try await rows("SELECT count(*) FROM items").first?.first else { throw TimedOut() }
+        return count
+    }
+
+    func write(_ ids: some Sequence<Int64>) async throws {
+        for id in ids { _ = try await transact([.insert(id)], timeout: nil) }
+    }
+}

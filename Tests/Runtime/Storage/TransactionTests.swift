@@ -1,0 +1,114 @@
+import PatinaProtocol
+import PatinaStore
+import Testing
+
+@testable import PatinaRuntime
+
+/// Goal: local transactions through a running node's writer. Method: one runtime on a file, no network.
+@Suite struct TransactionTests {
+    @Test("transactions: 64 at once all commit, each under a version of its own, and the node hears of them in order")
+    func concurrent() async throws {
+        let directory = try TemporaryDirectory()
+        let committed = Monitor<[UInt64]>([])
+        var configuration = RuntimeConfiguration.forTest(directory.file("a.db"))
+        configuration.record = { _, event in
+            guard case .transactionCommitted(let chunks) = event, let version = chunks.first?.id.version else { return }
+            committed.withLock { $0.append(version) }
+        }
+        let runtime = try await NodeRuntime.start(configuration, logger: .silent, binding: LoopbackNetwork().binding)
+        let versions = try await withThrowingTaskGroup(of: UInt64?.self) { group in
+            for id in 0..<64 as Range<Int64> { group.addTask { try await runtime.transact([.insert(id)], timeout: .seconds(60)).version } }
+            var versions: [UInt64] = []
+            for try await version in group { versions.append(try #require(version)) }
+            return versions
+        }
+        #expect(versions.sorted() == Array(1...64))
+        #expect(try await runtime.count() == 64)
+        try await eventually("the node was told of all commits") { committed.withLock { $0.count } == 64 }
+        #expect(committed.withLock { $0 } == Array(1...64))
+        #expect(await runtime.status()?.counters.versionsCommitted == 64)
+        await runtime.shutdown()
+    }
+
+    @Test("transactions: a failing statement changes nothing and says why")
+    func failure() async throws {
+        let directory = try TemporaryDirectory()
+        let runtime = try await NodeRuntime.start(.forTest(directory.file("a.db")), logger: .silent, binding: LoopbackNetwork().binding)
+        let error = await #expect(throws: StoreError.self) {
+            try await runtime.transact([.insert(1), Statement("INSERT INTO nowhere VALUES (1)")], timeout: nil)
+        }
+        #expect(error?.description.contains("nowhere") == true)
+        #expect(error?.isFatal == false)
+        #expect(try await runtime.count() == 0)
+        await runtime.shutdown()
+    }
+
+    @Test("transactions: one that takes longer than its timeout is interrupted, and the next one runs")
+    func timeout() async throws {
+        let directory = try TemporaryDirectory()
+        let runtime = try await NodeRuntime.start(.forTest(directory.file("a.db")), logger: .silent, binding: LoopbackNetwork().binding)
+        await #expect(throws: StoreError.interrupted) { try await runtime.transact([.insert(1), endlessWrite], timeout: .milliseconds(50)) }
+        #expect(try await runtime.count() == 0)
+        try await runtime.write([2])
+        #expect(try await runtime.count() == 1)
+        await runtime.shutdown()
+    }
+
+    @Test("transactions: cancelling the task interrupts a running one and takes out a waiting one")
+    func cancellation() async throws {
+        let directory = try TemporaryDirectory()
+        let runtime = try await NodeRuntime.start(.forTest(directory.file("a.db")), logger: .silent, binding: LoopbackNetwork().binding)
+        let running = await occupyWriter(of: runtime)
+        let waiting = Task { try await runtime.transact([.insert(2)], timeout: nil) }
+        try await eventually("one waits behind the other") { await runtime.status()?.waitingTransactions == 1 }
+        waiting.cancel()
+        await #expect(throws: StoreError.interrupted) { try await waiting.value }
+        running.cancel()
+        await #expect(throws: StoreError.interrupted) { try await running.value }
+        #expect(try await runtime.count() == 0)
+        await runtime.shutdown()
+    }
+
+    @Test("transactions: a full queue refuses at once (bound 1)")
+    func busy() async throws {
+        let directory = try TemporaryDirectory()
+        var configuration = RuntimeConfiguration.forTest(directory.file("a.db"))
+        configuration.waitingTransactions = 1
+        let runtime = try await NodeRuntime.start(configuration, logger: .silent, binding: LoopbackNetwork().binding)
+        let running = await occupyWriter(of: runtime)
+        let waiting = Task { try await runtime.transact([.insert(2)], timeout: nil) }
+        try await eventually("one waits behind the other") { await runtime.status()?.waitingTransactions == 1 }
+        let error = await #expect(throws: StoreError.self) { try await runtime.transact([.insert(3)], timeout: nil) }
+        guard case .busy? = error else {
+            Issue.record("a full queue gave \(String(describing: error))")
+            return
+        }
+        running.cancel()
+        waiting.cancel()
+        _ = await (running.result, waiting.result)
+        await runtime.shutdown()
+    }
+
+    /// Starts a transaction that never ends by itself, and returns once it runs.
+    private func occupyWriter(of runtime: NodeRuntime) async -> Task<TransactionOutcome, any Error> {
+        let started = OneShot<Void>()
+        let statements: [Statement] = [.insert(1), endlessWrite]
+        let task = Task {
+            try await runtime.writer.request(lane: .local, timeout: nil) { (store: Store) throws(StoreError) in
+                started.complete(())
+                return try store.transact(statements)
+            }
+        }
+        _ = await started.wait()
+        return task
+    }
+
+    /// Keeps the writer busy until it is interrupted.
+    private var endlessWrite: Statement {
+        Statement(
+            """
+            INSERT INTO items (id, body) SELECT count(*), 'x' FROM (
+                WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)
+            """)
+    }
+}

@@ -80,6 +80,27 @@ public struct QUICConfiguration: Hashable, Sendable {
         self.bind = bind
         self.security = security
     }
+
+    /// - Throws: `QUICError.configuration`, naming the value that is out of its bounds.
+    func validate() throws(QUICError) {
+        func check(_ isValid: Bool, _ reason: String) throws(QUICError) {
+            guard isValid else { throw .configuration(reason) }
+        }
+        let day = Duration.seconds(86_400)
+        try check(.milliseconds(100)...day ~= idleTimeout, "idleTimeout is \(idleTimeout), not between 0.1 seconds and a day")
+        try check(.milliseconds(10)...day ~= connectTimeout, "connectTimeout is \(connectTimeout), not between 0.01 seconds and a day")
+        try check(.milliseconds(1)...day ~= backoffMinimum, "backoffMinimum is \(backoffMinimum), not between 0.001 seconds and a day")
+        try check(backoffMinimum...day ~= backoffMaximum, "backoffMaximum is \(backoffMaximum), not between backoffMinimum and a day")
+        try check(.zero...day ~= drainTimeout, "drainTimeout is \(drainTimeout), not between zero and a day")
+        if let maximumMTU { try check(1_200...65_000 ~= maximumMTU, "maximumMTU is \(maximumMTU), not between 1200 and 65000") }
+        try check(attemptsPerMinute >= 1, "attemptsPerMinute is \(attemptsPerMinute), not at least 1")
+        try check(1...65_536 ~= unidirectionalStreams, "unidirectionalStreams is \(unidirectionalStreams), not between 1 and 65536")
+        try check(1...65_536 ~= bidirectionalStreams, "bidirectionalStreams is \(bidirectionalStreams), not between 1 and 65536")
+        try check(1_024...1 << 32 ~= streamWindow, "streamWindow is \(streamWindow), not between 1 KiB and 4 GiB")
+        try check(streamWindow...1 << 32 ~= connectionWindow, "connectionWindow is \(connectionWindow), not between streamWindow and 4 GiB")
+        try check(queuedBytes >= limits.messageBytes, "queuedBytes is \(queuedBytes), less than a message of \(limits.messageBytes)")
+        try check(assemblyBytes >= limits.messageBytes, "assemblyBytes is \(assemblyBytes), less than a message of \(limits.messageBytes)")
+    }
 }
 
 /// Why an endpoint could not be bound. Each says what failed, where, and what the system or library said.

@@ -45,7 +45,7 @@ extension Sync {
             let left = asked.restricting(remaining)
             guard left.isEmpty || own[index].answers > 0 else { throw MalformedInput("an end without an answer, and more to come") }
             needs.putBack(left)
-            own[index].landed = asked
+            own[index].landed = asked.leavingOut(left)
             own[index].state = .holding(needs)
         case (.greeting, .chunk), (.greeting, .empties), (.greeting, .end), (.learning, .equal), (.learning, .chunk), (.learning, .empties),
             (.learning, .end), (.requesting, .equal), (.requesting, .state), (.holding, .equal), (.holding, .state), (.holding, .chunk),

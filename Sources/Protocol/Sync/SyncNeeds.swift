@@ -150,6 +150,11 @@ extension [ReadRequest.Want] {
         }
     }
 
+    /// The wants without every version that `others` mention, even in part.
+    func leavingOut(_ others: [ReadRequest.Want]) -> [ReadRequest.Want] {
+        others.isEmpty ? self : without(SyncNeeds.Reserved(wants: others))
+    }
+
     /// What of `others` lies within these wants: an answer may only speak of what was asked.
     func restricting(_ others: [ReadRequest.Want]) -> [ReadRequest.Want] {
         others.flatMap { other in flatMap { $0.intersection(other) } }

@@ -22,4 +22,14 @@ static inline int patina_sqlite3_db_config_flag(sqlite3 *db, int option, int val
 // SQLITE_TRANSIENT is a function pointer cast that Swift does not import.
 static inline sqlite3_destructor_type patina_sqlite3_transient(void) { return SQLITE_TRANSIENT; }
 
+
+// A virtual table's C part is a struct that begins with sqlite3_vtab; what follows belongs to the module.
+typedef struct patina_savepoint_table {
+    sqlite3_vtab base;
+    void *context;
+} patina_savepoint_table;
+typedef struct patina_savepoint_cursor {
+    sqlite3_vtab_cursor base;
+} patina_savepoint_cursor;
+
 #endif

@@ -1,31 +1,197 @@
 import CSQLite
 import PatinaProtocol
 
-/// Keeps the content of an in-memory database alive while no store has it open.
-public final class MemoryAnchor {
-    public init(name: String) throws(StoreError) { throw .closed }
-    public func close() {}
-}
-
-/// A replicated SQLite database: one writing connection. Not sendable: one thread owns it.
+/// A replicated SQLite database: the one connection that writes it.
+///
+/// Local transactions are captured while they run and become versions; versions of other actors are merged row by row; what is
+/// known of every actor's versions changes in the same transactions. `docs/crdt.md` explains the model.
+///
+/// Not sendable: one thread owns it. `interrupter` alone may be used from other threads.
 public final class Store {
+    /// Our own identity: the actor of the versions that `transact` makes.
     public let actor: ActorID
-    /// How often this database was opened, this time included.
+    /// How often this database was opened, this time included. Durable before the initializer returns.
     public let generation: UInt64
     /// What is known of every actor's versions, equal to what is on disk.
-    public private(set) var ledger = VersionLedger()
+    public internal(set) var ledger = VersionLedger()
     /// The error after which the store is of no more use, once one has occurred.
-    public private(set) var failure: StoreError?
+    public internal(set) var failure: StoreError?
 
-    public init(_ location: StoreLocation, options: StoreOptions) throws(StoreError) { throw .closed }
+    let location: StoreLocation
+    let options: StoreOptions
+    let connection: Connection
+    let context: CaptureContext
+    let sites: SiteTable
+    /// Index of our own actor in `sites`.
+    let ownSite: Int
+    var catalog: Catalog
+    var clock: HybridClock
+    /// Own versions since the range of our own complete versions was last written.
+    var unwrittenVersions = 0
+    private var dataVersion: Int64
+    private var isClosed = false
 
-    public var interrupter: Interrupter { preconditionFailure("under construction") }
-    public func members() throws(StoreError) -> [MemberRecord] { throw .closed }
-    public func applySchema(_ files: [SchemaFile]) throws(StoreError) -> SchemaReport { throw .closed }
-    public func transact(_ statements: [Statement]) throws(StoreError) -> TransactionOutcome { throw .closed }
-    public func perform(_ operation: StoreOperation) -> StoreResult { .failed(reason: StoreError.closed.description) }
-    public func makeReader() throws(StoreError) -> StoreReader { throw .closed }
-    public func contentFingerprint() throws(StoreError) -> Fingerprint { throw .closed }
-    public func verify() throws(StoreError) -> [String] { throw .closed }
-    public func close() {}
+    /// Opens a database, and makes it one of ours when it is new or a plain SQLite database.
+    ///
+    /// Throws `StoreError.corrupt` when the file is damaged, cut short or not a database, and `StoreError.sqlite` when it cannot be
+    /// opened or written.
+    public init(_ location: StoreLocation, options: StoreOptions) throws(StoreError) {
+        let connection = try Connection(location, readOnly: false, userStatementLimit: options.simulated ? 8 : 128)
+        let context = CaptureContext(connection: connection.handle, limits: options.limits)
+        do throws(StoreError) {
+            try Self.configure(connection, location, options)
+            try context.install()
+            let identity = try Self.openIdentity(connection, options)
+            let sites = SiteTable()
+            try sites.reload(connection)
+            guard identity.site >= 0, identity.site < Int64(sites.count) else {
+                throw .corrupt(message: "\(connection.name): the database's own actor is not among its sites")
+            }
+            ownSite = Int(identity.site)
+            actor = sites.actors[ownSite]
+            generation = identity.generation
+            self.sites = sites
+            catalog = try Catalog.load(from: connection)
+            dataVersion = try connection.integer("PRAGMA data_version")
+        } catch {
+            connection.close()
+            throw error
+        }
+        self.location = location
+        self.options = options
+        self.connection = connection
+        self.context = context
+        clock = HybridClock()
+        context.schemaChanged(catalog)
+        do throws(StoreError) {
+            try reloadLedger()
+            try restoreClock()
+        } catch {
+            close()
+            throw error
+        }
+    }
+
+    deinit { close() }
+
+    /// Closes the connection. Everything that was acknowledged is in the database; nothing is written. May be called twice.
+    public func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        context.phase = .own
+        connection.rollBack()
+        catalog.dropStatements()
+        connection.close()
+    }
+
+    public var interrupter: Interrupter { connection.interrupter }
+
+    /// The persisted members, in ascending order of actor.
+    public func members() throws(StoreError) -> [MemberRecord] {
+        try checkUsable()
+        return try Bookkeeping.readMembers(connection)
+    }
+
+    /// A connection that reads committed data, beside this one.
+    public func makeReader() throws(StoreError) -> StoreReader {
+        try checkUsable()
+        return try StoreReader(location, options: options)
+    }
+
+    /// Does what a node asks for. Never throws: what fails is in the result, and in `failure` when it is for good.
+    public func perform(_ operation: StoreOperation) -> StoreResult {
+        do throws(StoreError) {
+            try checkUsable()
+            switch operation {
+            case .apply(let chunks, let empties): return try apply(chunks, empties)
+            case .read(let request):
+                return try VersionReader(connection: connection, catalog: catalog, sites: sites, limits: options.limits).read(request)
+            case .saveMembers(let members):
+                try write { () throws(StoreError) in try Bookkeeping.writeMembers(connection, members) }
+                return .savedMembers
+            }
+        } catch {
+            note(error)
+            return .failed(reason: error.description)
+        }
+    }
+
+    // MARK: Transactions
+
+    func checkUsable() throws(StoreError) {
+        if isClosed { throw .closed }
+        if let failure { throw failure }
+    }
+
+    func note(_ error: StoreError) {
+        if error.isFatal, failure == nil { failure = error }
+    }
+
+    /// Runs `body` in a write transaction that holds the write lock from the start. When anything fails, everything is taken back;
+    /// what `body` may have changed in memory is read again if `changesMemory` says so.
+    func write<Result>(changesMemory: Bool = false, _ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
+        do throws(StoreError) {
+            try connection.statement("BEGIN IMMEDIATE").run()
+            try noticeOtherWriters()
+            let result = try body()
+            context.phase = .own
+            try connection.statement("COMMIT").run()
+            return result
+        } catch {
+            context.phase = .own
+            connection.rollBack()
+            context.buffer.clear()
+            context.setCapturing(true)
+            note(error)
+            if changesMemory, failure == nil { try reloadMemory() }
+            throw error
+        }
+    }
+
+    /// Somebody else committed, past the guards: what we know from reading earlier may be stale.
+    private func noticeOtherWriters() throws(StoreError) {
+        let statement = try connection.statement("PRAGMA data_version")
+        guard try statement.step() else { return }
+        let version = statement.integer(0)
+        statement.reset()
+        guard version != dataVersion else { return }
+        dataVersion = version
+        try reloadMemory()
+    }
+
+    private func reloadMemory() throws(StoreError) {
+        try sites.reload(connection)
+        try reloadLedger()
+        if try connection.integer("PRAGMA schema_version") != catalog.schemaVersion { try reloadCatalog() }
+    }
+
+    func reloadCatalog() throws(StoreError) {
+        catalog.dropStatements()
+        connection.dropStatements()
+        catalog = try Catalog.load(from: connection)
+        context.schemaChanged(catalog)
+    }
+
+    func reloadLedger() throws(StoreError) {
+        var loaded = VersionLedger()
+        unwrittenVersions = 0
+        for (site, actor) in sites.actors.enumerated() {
+            for range in try Bookkeeping.readComplete(connection, site: site).ranges {
+                loaded.apply(.completed(actor, versions: range))
+            }
+            let buffered = try Bookkeeping.readChunks(connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
+            for chunk in buffered { loaded.apply(.buffered(chunk.id)) }
+        }
+        ledger = loaded
+    }
+
+    /// Timestamps never fall behind our own last transaction, even when the system's clock was set back while we were away.
+    private func restoreClock() throws(StoreError) {
+        let statement = try connection.prepareUncached("SELECT timestamp FROM __patina_versions WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1")
+        try statement.bind(1, Bookkeeping.versionID(ownSite, 1))
+        try statement.bind(2, Bookkeeping.versionID(ownSite, Bookkeeping.lastVersion))
+        guard try statement.step() else { return }
+        let last = HybridTimestamp(ntp64: statement.unsigned(0))
+        clock.observe(last, wall: last.unixNanoseconds)
+    }
 }

@@ -12,6 +12,10 @@ public struct SchemaFile: Hashable, Sendable {
 /// What applying schema files changed. Names are sorted.
 public struct SchemaReport: Hashable, Sendable {
     public var createdTables: [String] = []
+    /// Tables that were there before, and are replicated from now on.
+    public var adoptedTables: [String] = []
+    /// The local transaction that the rows of adopted tables became, to be broadcast like any other; nil when there were none.
+    public var adoption: TransactionOutcome?
     /// As `table.column`.
     public var addedColumns: [String] = []
     public var createdIndexes: [String] = []
@@ -20,5 +24,15 @@ public struct SchemaReport: Hashable, Sendable {
     public init() {}
 
     /// True when the database already had this schema.
-    public var isEmpty: Bool { createdTables.isEmpty && addedColumns.isEmpty && createdIndexes.isEmpty && droppedIndexes.isEmpty }
+    public var isEmpty: Bool {
+        createdTables.isEmpty && adoptedTables.isEmpty && addedColumns.isEmpty && createdIndexes.isEmpty && droppedIndexes.isEmpty
+    }
+
+    mutating func sort() {
+        createdTables.sort()
+        adoptedTables.sort()
+        addedColumns.sort()
+        createdIndexes.sort()
+        droppedIndexes.sort()
+    }
 }

@@ -1,0 +1,78 @@
+/// Builds the body of a chunk row by row (`docs/wire-rows.md`), from values that are encoded already.
+public struct ChangesetWriter: Sendable {
+    private var tables: [Changeset.Table] = []
+    private var rows: [UInt8] = []
+    private var rowCount = 0
+    private var headerBytes = 0
+
+    public init() {}
+
+    public var isEmpty: Bool { rowCount == 0 }
+    /// About how long the body is so far.
+    public var byteCount: Int { rows.count + headerBytes + 4 }
+
+    /// Adds a table and returns its index in the body. Names must not repeat.
+    public mutating func addTable(named name: String) -> Int {
+        tables.append(Changeset.Table(name: name, columns: []))
+        headerBytes += name.utf8.count + 2
+        return tables.count - 1
+    }
+
+    /// Adds a column to a table and returns its index there. Names must not repeat within a table.
+    public mutating func addColumn(named name: String, table: Int) -> Int {
+        tables[table].columns.append(name)
+        headerBytes += name.utf8.count + 1
+        return tables[table].columns.count - 1
+    }
+
+    /// Adds a row. `values` holds the values of `cells` in their order, each as `ValueCodec` encodes it.
+    public mutating func appendRow(
+        table: Int, key: UnsafeRawBufferPointer, causalLength: UInt64, sentinel: RowChange.Sentinel?,
+        cells: UnsafeBufferPointer<CellNumbers>, values: UnsafeRawBufferPointer
+    ) {
+        rowCount += 1
+        let sentinelDiffers = sentinel.map { $0.columnVersion != causalLength } ?? false
+        let flags = (causalLength != 1 ? RowFlags.causalLength : 0) | (sentinel != nil ? RowFlags.sentinel : 0)
+            | (sentinelDiffers ? RowFlags.sentinelVersion : 0)
+        appendVarint(UInt64(table) << 3 | flags, to: &rows)
+        appendVarint(UInt64(key.count), to: &rows)
+        rows.append(contentsOf: key)
+        if causalLength != 1 { appendVarint(causalLength, to: &rows) }
+        if let sentinel {
+            appendVarint(sentinel.sequence, to: &rows)
+            if sentinelDiffers { appendVarint(sentinel.columnVersion, to: &rows) }
+        }
+        CellRun.append(cells, to: &rows)
+        rows.append(contentsOf: values)
+    }
+
+    /// The whole body.
+    public func finish() -> [UInt8] {
+        var body: [UInt8] = []
+        body.reserveCapacity(byteCount + 8)
+        body.append(ChangesetCodec.format)
+        appendVarint(UInt64(tables.count), to: &body)
+        for table in tables {
+            appendName(table.name, to: &body)
+            appendVarint(UInt64(table.columns.count), to: &body)
+            for column in table.columns { appendName(column, to: &body) }
+        }
+        appendVarint(UInt64(rowCount), to: &body)
+        body.append(contentsOf: rows)
+        return body
+    }
+
+    private func appendName(_ name: String, to body: inout [UInt8]) {
+        appendVarint(UInt64(name.utf8.count), to: &body)
+        body.append(contentsOf: name.utf8)
+    }
+}
+
+/// The low three bits of a row's head say which optional fields follow.
+enum RowFlags {
+    /// A causal length other than 1.
+    static let causalLength: UInt64 = 1
+    static let sentinel: UInt64 = 2
+    /// A sentinel whose column version is not the causal length (old cr-sqlite histories).
+    static let sentinelVersion: UInt64 = 4
+}

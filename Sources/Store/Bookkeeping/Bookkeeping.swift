@@ -1,0 +1,169 @@
+import PatinaProtocol
+
+/// The tables that say what is known of every actor's versions. They change in the transaction that changes the rows.
+enum Bookkeeping {
+    /// A version's row id is `site << 44 | version`: room for 500 years of 1,000 versions a second, and half a million actors.
+    static let versionBits: UInt64 = 44
+    static let siteLimit = 1 << 19
+    static let lastVersion: UInt64 = (1 << versionBits) - 1
+    /// The layout of our tables. A database of another layout is refused.
+    static let format: Int64 = 1
+
+    static func versionID(_ site: Int, _ version: UInt64) -> Int64 { Int64(site) << Int64(versionBits) | Int64(version) }
+    static func version(ofID id: Int64) -> UInt64 { UInt64(id) & lastVersion }
+
+    static let tables = [
+        "CREATE TABLE __patina_meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE __patina_sites (ordinal INTEGER PRIMARY KEY, actor BLOB NOT NULL UNIQUE)",
+        "CREATE TABLE __patina_tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
+        "CREATE TABLE __patina_versions (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, last_sequence INTEGER NOT NULL, keys BLOB NOT NULL)",
+        "CREATE TABLE __patina_ledger (site INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (site, first)) WITHOUT ROWID",
+        """
+        CREATE TABLE __patina_chunks (site INTEGER NOT NULL, version INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+            last_sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (site, version, first, last)) WITHOUT ROWID
+        """,
+        "CREATE TABLE __patina_members (actor BLOB NOT NULL PRIMARY KEY, address TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID",
+    ]
+
+    // MARK: Versions
+
+    static func insertVersion(
+        _ connection: Connection, site: Int, version: UInt64, timestamp: HybridTimestamp, lastSequence: UInt64, keys: [UInt8]
+    ) throws(StoreError) {
+        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_versions VALUES (?1, ?2, ?3, ?4)")
+        try statement.bind(1, versionID(site, version))
+        try statement.bind(2, timestamp.ntp64)
+        try statement.bind(3, lastSequence)
+        try statement.bind(4, blob: keys)
+        try statement.run()
+    }
+
+    // MARK: Complete versions
+
+    /// Writes the complete range that now holds `version`, in place of the ranges that it swallowed.
+    static func writeRange(_ connection: Connection, site: Int, _ range: ClosedRange<UInt64>) throws(StoreError) {
+        let delete = try connection.statement("DELETE FROM __patina_ledger WHERE site = ?1 AND first > ?2 AND first <= ?3")
+        try delete.bind(1, site)
+        try delete.bind(2, range.lowerBound)
+        try delete.bind(3, range.upperBound)
+        try delete.run()
+        let insert = try connection.statement("INSERT OR REPLACE INTO __patina_ledger VALUES (?1, ?2, ?3)")
+        try insert.bind(1, site)
+        try insert.bind(2, range.lowerBound)
+        try insert.bind(3, range.upperBound)
+        try insert.run()
+    }
+
+    /// The complete versions of a site as they are on disk. Versions above the last written range are complete when they have a row:
+    /// our own head moves with every local transaction, and its range is written only now and then.
+    static func readComplete(_ connection: Connection, site: Int) throws(StoreError) -> IntervalSet {
+        var complete = IntervalSet()
+        let ranges = try connection.statement("SELECT first, last FROM __patina_ledger WHERE site = ?1 ORDER BY first")
+        try ranges.bind(1, site)
+        while try ranges.step() {
+            guard ranges.integer(0) >= 1, ranges.integer(0) <= ranges.integer(1) else {
+                ranges.reset()
+                throw .corrupt(message: "\(connection.name): site \(site) has a range of versions that ends before it begins")
+            }
+            complete.insert(ranges.unsigned(0)...ranges.unsigned(1))
+        }
+        let tail = try connection.statement("SELECT id FROM __patina_versions WHERE id > ?1 AND id <= ?2 ORDER BY id")
+        try tail.bind(1, versionID(site, complete.max ?? 0))
+        try tail.bind(2, versionID(site, lastVersion))
+        while try tail.step() { complete.insert(version(ofID: tail.integer(0))) }
+        return complete
+    }
+
+    // MARK: Buffered chunks
+
+    static func bufferChunk(_ connection: Connection, site: Int, _ chunk: Chunk) throws(StoreError) {
+        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_chunks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+        try statement.bind(1, site)
+        try statement.bind(2, chunk.id.version)
+        try statement.bind(3, chunk.id.sequences.lowerBound)
+        try statement.bind(4, chunk.id.sequences.upperBound)
+        try statement.bind(5, chunk.id.lastSequence)
+        try statement.bind(6, chunk.timestamp.ntp64)
+        try statement.bind(7, blob: chunk.body)
+        try statement.run()
+    }
+
+    static func deleteChunks(_ connection: Connection, site: Int, _ versions: ClosedRange<UInt64>) throws(StoreError) {
+        let statement = try connection.statement("DELETE FROM __patina_chunks WHERE site = ?1 AND version BETWEEN ?2 AND ?3")
+        try statement.bind(1, site)
+        try statement.bind(2, versions.lowerBound)
+        try statement.bind(3, versions.upperBound)
+        try statement.run()
+    }
+
+    /// The buffered chunks of a version in ascending order, with or without their bodies.
+    static func readChunks(
+        _ connection: Connection, site: Int, actor: ActorID, _ versions: ClosedRange<UInt64>, withBodies: Bool
+    ) throws(StoreError) -> [Chunk] {
+        let body = withBodies ? "body" : "x''"
+        let statement = try connection.statement(
+            """
+            SELECT version, first, last, last_sequence, timestamp, \(body) FROM __patina_chunks WHERE site = ?1 AND version BETWEEN ?2 AND ?3
+            ORDER BY version, first, last
+            """)
+        try statement.bind(1, site)
+        try statement.bind(2, Int64(clamping: versions.lowerBound))
+        try statement.bind(3, Int64(clamping: versions.upperBound))
+        var chunks: [Chunk] = []
+        while try statement.step() {
+            guard statement.integer(1) >= 0, statement.integer(1) <= statement.integer(2),
+                let id = ChunkID(
+                    actor: actor, version: statement.unsigned(0), sequences: statement.unsigned(1)...statement.unsigned(2),
+                    lastSequence: statement.unsigned(3))
+            else {
+                statement.reset()
+                throw .corrupt(message: "\(connection.name): a buffered chunk of \(actor) lies outside its version")
+            }
+            chunks.append(Chunk(id: id, timestamp: HybridTimestamp(ntp64: statement.unsigned(4)), body: statement.blob(5)))
+        }
+        return chunks
+    }
+
+    // MARK: Meta
+
+    static func readMeta(_ connection: Connection, _ key: String) throws(StoreError) -> Int64? {
+        let statement = try connection.statement("SELECT value FROM __patina_meta WHERE key = ?1")
+        try statement.bind(1, text: key)
+        guard try statement.step() else { return nil }
+        defer { statement.reset() }
+        return statement.integer(0)
+    }
+
+    static func writeMeta(_ connection: Connection, _ key: String, _ value: Int64) throws(StoreError) {
+        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_meta VALUES (?1, ?2)")
+        try statement.bind(1, text: key)
+        try statement.bind(2, value)
+        try statement.run()
+    }
+
+    // MARK: Members
+
+    static func readMembers(_ connection: Connection) throws(StoreError) -> [MemberRecord] {
+        let statement = try connection.statement("SELECT actor, address, generation FROM __patina_members ORDER BY actor")
+        var members: [MemberRecord] = []
+        while try statement.step() {
+            guard let actor = ActorID(bytes: statement.bytes(0)), let address = Address(statement.text(1)) else {
+                statement.reset()
+                throw .corrupt(message: "\(connection.name): a persisted member has no valid actor or address")
+            }
+            members.append(MemberRecord(actor: actor, address: address, generation: statement.unsigned(2)))
+        }
+        return members
+    }
+
+    static func writeMembers(_ connection: Connection, _ members: [MemberRecord]) throws(StoreError) {
+        try connection.execute("DELETE FROM __patina_members")
+        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_members VALUES (?1, ?2, ?3)")
+        for member in members {
+            try statement.bind(1, blob: member.actor.bytes)
+            try statement.bind(2, text: member.address.description)
+            try statement.bind(3, member.generation)
+            try statement.run()
+        }
+    }
+}

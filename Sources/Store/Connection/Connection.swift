@@ -1,0 +1,215 @@
+import CSQLite
+import PatinaProtocol
+
+/// One SQLite connection with its caches of compiled statements. One thread at a time.
+final class Connection {
+    let handle: OpaquePointer
+    /// What errors call the database.
+    let name: String
+    /// Statements of ours, by text.
+    private var internalStatements: [String: PreparedStatement] = [:]
+    private var userStatements: StatementCache
+    private(set) var interrupter: Interrupter
+
+    /// The function that the guards of replicated tables call: only our connections define it, so that a plain `sqlite3` that
+    /// tries to write fails while it compiles the statement, with an error that says why.
+    static let guardFunction = "this_table_is_replicated_and_written_only_through_patina"
+
+    init(_ location: StoreLocation, readOnly: Bool, userStatementLimit: Int) throws(StoreError) {
+        var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+        let path: String
+        switch location {
+        case .file(let file):
+            path = file
+            name = file
+            flags |= readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+        case .memory(let memoryName):
+            // Names that begin with a slash are shared within the process.
+            path = "file:/\(Self.percentEncoded(memoryName))?vfs=memdb"
+            name = "memory:\(memoryName)"
+            flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+        }
+        userStatements = StatementCache(limit: userStatementLimit)
+        var opened: OpaquePointer?
+        let code = sqlite3_open_v2(path, &opened, flags, nil)
+        guard let opened else { throw .sqlite(code: code, message: "\(name): out of memory", sql: nil) }
+        guard code == SQLITE_OK else {
+            let message = String(cString: sqlite3_errmsg(opened))
+            sqlite3_close_v2(opened)
+            throw .sqlite(code: code, message: "\(name): \(message)", sql: nil)
+        }
+        handle = opened
+        interrupter = Interrupter(opened)
+        if !readOnly {
+            // Always false, so that the guard indexes stay empty. A reader does not define it and cannot write by mistake either.
+            let function: @convention(c) (OpaquePointer?, Int32, UnsafeMutablePointer<OpaquePointer?>?) -> Void = { context, _, _ in
+                sqlite3_result_int(context, 0)
+            }
+            sqlite3_create_function_v2(
+                handle, Self.guardFunction, 0, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, nil, function, nil, nil, nil)
+        }
+    }
+
+    /// An empty database of its own, to try things in.
+    static func scratch() throws(StoreError) -> Connection { try Connection(.file(":memory:"), readOnly: false, userStatementLimit: 0) }
+
+    deinit { sqlite3_close_v2(handle) }
+
+    /// Lets go of every statement. The connection itself closes with its last reference.
+    func close() {
+        interrupter.invalidate()
+        dropStatements()
+    }
+
+    /// After a change of the schema: statements name columns that may be others now.
+    func dropStatements() {
+        internalStatements.removeAll()
+        userStatements.removeAll()
+    }
+
+    // MARK: Statements
+
+    /// A statement of ours. Compiled once, kept until the schema changes.
+    func statement(_ sql: String) throws(StoreError) -> PreparedStatement {
+        if let known = internalStatements[sql] { return known }
+        let statement = try prepareUncached(sql)
+        internalStatements[sql] = statement
+        return statement
+    }
+
+    func prepareUncached(_ sql: String) throws(StoreError) -> PreparedStatement {
+        let (statement, _) = try prepare(sql, persistent: true)
+        guard let statement else { preconditionFailure("an internal statement is not empty: \(sql)") }
+        return statement
+    }
+
+    /// Runs a statement of ours that has no parameters and is not worth keeping.
+    func execute(_ sql: String) throws(StoreError) { try prepareUncached(sql).run() }
+
+    /// A statement of a user, from the cache or compiled. Give it back with `recycle` when it has been reset.
+    func userStatement(_ sql: String) throws(StoreError) -> PreparedStatement {
+        if let known = userStatements.take(sql) { return known }
+        let (statement, rest) = try prepare(sql, persistent: true)
+        guard let statement else { throw .statementRefused(message: "the statement is empty", sql: sql) }
+        guard rest.allSatisfy({ " \t\r\n;".utf8.contains($0) }) else {
+            // A comment behind the statement is fine; a second statement is not.
+            let (second, _) = try prepare(String(decoding: rest, as: UTF8.self), persistent: false)
+            if second != nil { throw .statementRefused(message: "more than one statement in one string", sql: sql) }
+            return statement
+        }
+        return statement
+    }
+
+    func recycle(_ statement: PreparedStatement, _ sql: String) {
+        statement.clear()
+        userStatements.put(statement, sql)
+    }
+
+    private func prepare(_ sql: String, persistent: Bool) throws(StoreError) -> (PreparedStatement?, rest: [UInt8]) {
+        var statement: OpaquePointer?
+        var rest: [UInt8] = []
+        var text = sql
+        let code = text.withUTF8 { buffer -> Int32 in
+            buffer.withMemoryRebound(to: CChar.self) { characters -> Int32 in
+                var tail: UnsafePointer<CChar>?
+                let code = sqlite3_prepare_v3(
+                    handle, characters.baseAddress, Int32(clamping: characters.count), persistent ? UInt32(SQLITE_PREPARE_PERSISTENT) : 0,
+                    &statement, &tail)
+                if let tail, let base = characters.baseAddress {
+                    let offset = tail - base
+                    if offset < characters.count { rest = characters[offset...].map { UInt8(bitPattern: $0) } }
+                }
+                return code
+            }
+        }
+        guard code == SQLITE_OK else { throw error(code, sql: sql) }
+        return (statement.map { PreparedStatement($0, self) }, rest)
+    }
+
+    /// Compiles the next statement of a script, whose text starts at `offset`. Returns nil for blanks and comments, and where the
+    /// statement ends.
+    func prepareNext(_ script: [UInt8], from offset: Int) throws(StoreError) -> (statement: PreparedStatement?, end: Int) {
+        var statement: OpaquePointer?
+        var end = script.count
+        let code = script.withUnsafeBytes { bytes -> Int32 in
+            guard let base = bytes.baseAddress, offset < bytes.count else { return SQLITE_OK }
+            let text = base.assumingMemoryBound(to: CChar.self)
+            var tail: UnsafePointer<CChar>?
+            let code = sqlite3_prepare_v3(handle, text + offset, Int32(clamping: bytes.count - offset), 0, &statement, &tail)
+            if let tail { end = tail - text }
+            return code
+        }
+        guard code == SQLITE_OK else { throw error(code, sql: nil) }
+        return (statement.map { PreparedStatement($0, self) }, end)
+    }
+
+    /// Where in the text that failed to compile the error is; nil when SQLite does not say.
+    var errorOffset: Int? {
+        let offset = sqlite3_error_offset(handle)
+        return offset >= 0 ? Int(offset) : nil
+    }
+
+    // MARK: State and errors
+
+    var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
+
+    /// Ends the transaction, if one is open, and takes back what it did.
+    func rollBack() {
+        if isInTransaction { _ = try? execute("ROLLBACK") }
+    }
+
+    /// The error that SQLite has just reported as `code`.
+    func error(_ code: Int32, sql: String?) -> StoreError {
+        let message = String(cString: sqlite3_errmsg(handle))
+        switch code & 0xFF {
+        case SQLITE_INTERRUPT: return .interrupted
+        case SQLITE_CORRUPT, SQLITE_NOTADB: return .corrupt(message: "\(name): \(message)")
+        default: return .sqlite(code: code, message: message, sql: sql)
+        }
+    }
+
+    /// A number that a one-row statement answers.
+    func integer(_ sql: String) throws(StoreError) -> Int64 {
+        let statement = try prepareUncached(sql)
+        return try statement.step() ? statement.integer(0) : 0
+    }
+
+    private static func percentEncoded(_ name: String) -> String {
+        var result = ""
+        for byte in name.utf8 {
+            let isPlain = (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || byte == 45 || byte == 95
+            if isPlain {
+                result.unicodeScalars.append(Unicode.Scalar(byte))
+            } else {
+                result += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            }
+        }
+        return result
+    }
+}
+
+/// The statements of users that ran last, up to a limit. Few enough to be searched one by one.
+struct StatementCache {
+    let limit: Int
+    /// The one that ran last is at the end.
+    private var statements: [(sql: String, statement: PreparedStatement)] = []
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Takes a statement out, so that a cursor that is still open never shares it.
+    mutating func take(_ sql: String) -> PreparedStatement? {
+        guard let index = statements.lastIndex(where: { $0.sql == sql }) else { return nil }
+        return statements.remove(at: index).statement
+    }
+
+    mutating func put(_ statement: PreparedStatement, _ sql: String) {
+        guard limit > 0 else { return }
+        if statements.count >= limit { statements.removeFirst() }
+        statements.append((sql, statement))
+    }
+
+    mutating func removeAll() { statements.removeAll() }
+}
+
+/// An identifier as SQL text.
+func quoted(_ identifier: String) -> String { "\"" + identifier.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" }

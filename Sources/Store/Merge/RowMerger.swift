@@ -1,0 +1,137 @@
+import CSQLite
+import PatinaProtocol
+
+/// Why a version could not be merged.
+enum MergeFailure: Error {
+    /// The chunk is at fault, or our schema: it may be offered again. Nothing was written.
+    case refused(String)
+    /// A row could not be stored, after others had been.
+    case constraint(String)
+    case store(StoreError)
+}
+
+/// Merges the rows of one version of another actor: for each row one read, a decision in memory, one write.
+struct RowMerger {
+    let catalog: Catalog
+    let clocks: ClockTables
+    let site: Int
+    let version: UInt64
+    private(set) var keys = KeyListBuilder()
+    /// How many changes won, counted as cr-sqlite does.
+    private(set) var impact = 0
+    private var record: [UInt8] = []
+
+    init(catalog: Catalog, clocks: ClockTables, site: Int, version: UInt64) {
+        self.catalog = catalog
+        self.clocks = clocks
+        self.site = site
+        self.version = version
+    }
+
+    /// Merges a row. Its cells are numbered as in the table.
+    mutating func merge(_ row: RowChange, into table: Table, key: [Value]) throws(MergeFailure) {
+        do throws(StoreError) {
+            try mergeRow(row, table, key)
+        } catch {
+            switch error {
+            case .sqlite(let code, let message, _) where [SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_TOOBIG].contains(code & 0xFF):
+                throw .constraint("table \(table.name): \(message)")
+            case .statementRefused(let message, _): throw .constraint(message)
+            default: throw .store(error)
+            }
+        }
+    }
+
+    /// What is there of a row.
+    private struct LocalRow {
+        var clock: RowClock
+        /// Nil when there is no live row.
+        var rowid: Int64?
+        var hasTombstone = false
+    }
+
+    private mutating func mergeRow(_ row: RowChange, _ table: Table, _ key: [Value]) throws(StoreError) {
+        let hash = row.key.withUnsafeBytes { keyHash($0) }
+        let read = try table.statements(.readForMerge)
+        for (offset, value) in key.enumerated() { try read.bind(Int32(offset + 1), value) }
+        if table.keying == .packedKey { try read.bind(Int32(key.count + 1), blob: row.key) }
+        defer { read.reset() }
+        var local = try readLocal(row, table, read, hash)
+        let decision = try Merge.merge(
+            into: &local.clock, row, site: site, version: version, sites: clocks.sites.actors,
+            localValue: { (column: Int) throws(StoreError) -> Value in read.value(Int32(column + 2)) })
+        read.reset()
+        impact += decision.impact
+        guard decision.changesClock else { return }
+        try write(decision, row, table, key, &local)
+        let keyRange = 0..<row.key.count
+        guard local.clock.exists else {
+            guard let sentinel = local.clock.sentinel else { preconditionFailure("a deleted row has a sentinel") }
+            try clocks.writeTombstone(table, row.key, keyRange, causalLength: local.clock.causalLength, sentinel)
+            row.key.withUnsafeBytes { keys.addDeleted(table, key: $0) }
+            return
+        }
+        guard let rowid = local.rowid else { preconditionFailure("a live row has a rowid") }
+        ClockRecord.encode(local.clock, hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: hash) : nil, into: &record)
+        try clocks.write(table, rowid: rowid, row.key, keyRange, record: record)
+        row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
+    }
+
+    private func readLocal(_ row: RowChange, _ table: Table, _ read: PreparedStatement, _ hash: UInt64) throws(StoreError) -> LocalRow {
+        guard try read.step() else {
+            if table.mayHaveTombstones, let tombstone = try clocks.readTombstone(table, row.key, 0..<row.key.count) {
+                return LocalRow(clock: tombstone, rowid: nil, hasTombstone: true)
+            }
+            return LocalRow(clock: RowClock(), rowid: nil)
+        }
+        // SQLite finds 1 where 1.0 is asked for: the same row to SQLite, two rows to everybody who compares packed keys.
+        var stored: [UInt8] = [UInt8(table.keyColumns.count)]
+        for offset in table.keyColumns.indices { read.appendKeyColumn(Int32(2 + table.columns.count + offset), to: &stored) }
+        guard stored == row.key else {
+            throw .statementRefused(message: "table \(table.name): the key equals that of another row in SQLite's eyes, but not byte by byte", sql: "")
+        }
+        let rowid = read.integer(0)
+        // A row without a clock was written behind our back; it counts as created once, and every cell that comes wins.
+        if read.isNull(1) { return LocalRow(clock: RowClock(causalLength: 1), rowid: rowid) }
+        return LocalRow(clock: try clocks.decode(read.blob(1), table, hash: hash), rowid: rowid)
+    }
+
+    /// Brings the row itself, and the record that its existence moves away from, in line with the decision.
+    private func write(_ decision: MergeDecision, _ row: RowChange, _ table: Table, _ key: [Value], _ local: inout LocalRow) throws(StoreError) {
+        let keyRange = 0..<row.key.count
+        switch decision.action {
+        case .insert:
+            if local.hasTombstone { try clocks.deleteTombstone(table, row.key, keyRange) }
+            let winners = decision.winners.sorted { row.cells[$0].column < row.cells[$1].column }
+            let insert = try table.statements.insert(winners.map { row.cells[$0].column })
+            for (offset, value) in key.enumerated() { try insert.bind(Int32(offset + 1), value) }
+            for (offset, winner) in winners.enumerated() { try insert.bind(Int32(key.count + offset + 1), row.cells[winner].value) }
+            try insert.run()
+            local.rowid = table.keying == .packedKey ? 0 : sqlite3_last_insert_rowid(insert.connection.handle)
+        case .keep:
+            guard let rowid = local.rowid, !decision.winners.isEmpty else { return }
+            let winners = decision.winners.sorted { row.cells[$0].column < row.cells[$1].column }
+            let update = try table.statements.update(winners.map { row.cells[$0].column })
+            let first = try bindRow(update, table, rowid, key)
+            for (offset, winner) in winners.enumerated() { try update.bind(first + Int32(offset), row.cells[winner].value) }
+            try update.run()
+        case .delete:
+            guard let rowid = local.rowid else { return }
+            let delete = try table.statements(.deleteRow)
+            _ = try bindRow(delete, table, rowid, key)
+            try delete.run()
+            try clocks.delete(table, rowid: rowid, row.key, keyRange)
+            local.rowid = nil
+        }
+    }
+
+    /// Binds what names the row, and returns the number of the next parameter.
+    private func bindRow(_ statement: PreparedStatement, _ table: Table, _ rowid: Int64, _ key: [Value]) throws(StoreError) -> Int32 {
+        guard table.keying == .packedKey else {
+            try statement.bind(1, rowid)
+            return 2
+        }
+        for (offset, value) in key.enumerated() { try statement.bind(Int32(offset + 1), value) }
+        return Int32(key.count + 1)
+    }
+}

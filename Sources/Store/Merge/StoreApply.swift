@@ -1,0 +1,192 @@
+import CSQLite
+import PatinaProtocol
+
+extension Store {
+    /// Merges or buffers chunks from peers and notes empty versions, all in one transaction, or in none when everything is known.
+    func apply(_ chunks: [Chunk], _ empties: [EmptyVersions]) throws(StoreError) -> StoreResult {
+        var batch = ApplyBatch(store: self, usesSavepoints: false)
+        let news = chunks.filter { !ledger.contains($0.id) }
+        let emptied = empties.compactMap(clamped).filter { !isKnown($0) }
+        if news.isEmpty, emptied.isEmpty { return .applied(changes: [], refused: []) }
+        do throws(StoreError) {
+            return try commit(&batch, news, emptied)
+        } catch {
+            guard case .constraintFailed = batch.outcome else { throw error }
+            // Rows of one chunk break a constraint of ours. Again, with a savepoint around each version, to keep the others.
+            batch = ApplyBatch(store: self, usesSavepoints: true)
+            return try commit(&batch, news, emptied)
+        }
+    }
+
+    private func commit(_ batch: inout ApplyBatch, _ chunks: [Chunk], _ empties: [EmptyVersions]) throws(StoreError) -> StoreResult {
+        let result = try write(changesMemory: true) { () throws(StoreError) in
+            context.setCapturing(false)
+            for chunk in chunks { try batch.apply(chunk) }
+            for empty in empties { try batch.apply(empty) }
+            try batch.writeRanges()
+            context.setCapturing(true)
+            return StoreResult.applied(changes: batch.changes, refused: batch.refused)
+        }
+        return result
+    }
+
+    /// Cuts what a peer says to the version numbers that exist.
+    private func clamped(_ empty: EmptyVersions) -> EmptyVersions? {
+        let (first, last) = (max(empty.versions.lowerBound, 1), min(empty.versions.upperBound, Bookkeeping.lastVersion))
+        return first <= last ? EmptyVersions(actor: empty.actor, versions: first...last) : nil
+    }
+
+    private func isKnown(_ empty: EmptyVersions) -> Bool { ledger[empty.actor]?.incomplete(in: empty.versions).isEmpty ?? false }
+}
+
+/// One `apply` operation on its way: works within an open transaction and changes the store's ledger as it goes. When the transaction
+/// fails, the store reads its memory anew.
+struct ApplyBatch {
+    enum Outcome { case open, constraintFailed }
+
+    let store: Store
+    let usesSavepoints: Bool
+    private(set) var changes: [LedgerChange] = []
+    private(set) var refused: [RefusedChunk] = []
+    private(set) var outcome = Outcome.open
+    /// The versions that became complete, by site, in ascending order of site.
+    private var completed: [(site: Int, versions: IntervalSet)] = []
+
+    init(store: Store, usesSavepoints: Bool) {
+        self.store = store
+        self.usesSavepoints = usesSavepoints
+    }
+
+    mutating func apply(_ chunk: Chunk) throws(StoreError) {
+        // Also when an earlier chunk of the batch brought it.
+        if store.ledger.contains(chunk.id) { return }
+        do throws(MergeFailure) {
+            try merge(chunk)
+        } catch {
+            switch error {
+            case .refused(let reason): refused.append(RefusedChunk(id: chunk.id, reason: reason))
+            case .constraint(let reason):
+                guard usesSavepoints else {
+                    outcome = .constraintFailed
+                    throw .statementRefused(message: reason, sql: "")
+                }
+                refused.append(RefusedChunk(id: chunk.id, reason: reason))
+            case .store(let error): throw error
+            }
+        }
+    }
+
+    mutating func apply(_ empty: EmptyVersions) throws(StoreError) {
+        let entry = store.ledger[empty.actor]
+        guard !(entry?.incomplete(in: empty.versions).isEmpty ?? false) else { return }
+        let site = try store.sites.makeOrdinal(of: empty.actor, store.connection)
+        let hasPartials = entry?.partials.keys.contains { empty.versions.contains($0) } ?? false
+        if hasPartials { try Bookkeeping.deleteChunks(store.connection, site: site, empty.versions) }
+        complete(empty.actor, site, empty.versions)
+    }
+
+    /// Writes the ranges of complete versions that grew.
+    func writeRanges() throws(StoreError) {
+        for (site, versions) in completed {
+            let actor = store.sites.actors[site]
+            guard let entry = store.ledger[actor] else { continue }
+            // The ranges of our own actor may lag behind; they must not once a version beyond them is written.
+            if site == store.ownSite { try store.writeOwnRanges() }
+            var written: UInt64 = 0
+            for range in versions.ranges where range.upperBound > written {
+                let whole = entry.completeRange(holding: range.upperBound)
+                try Bookkeeping.writeRange(store.connection, site: site, whole)
+                written = whole.upperBound
+            }
+        }
+    }
+
+    private mutating func complete(_ actor: ActorID, _ site: Int, _ versions: ClosedRange<UInt64>) {
+        store.ledger.apply(.completed(actor, versions: versions))
+        changes.append(.completed(actor, versions: versions))
+        if let index = completed.firstIndex(where: { $0.site == site }) {
+            completed[index].versions.insert(versions)
+        } else {
+            completed.append((site, IntervalSet(versions)))
+        }
+    }
+
+    // MARK: One chunk
+
+    private mutating func merge(_ chunk: Chunk) throws(MergeFailure) {
+        let id = chunk.id
+        guard id.version <= Bookkeeping.lastVersion else { throw .refused("version \(id.version) is over the limit of \(Bookkeeping.lastVersion)") }
+        guard id.lastSequence < CellRun.counterLimit else { throw .refused("sequence number \(id.lastSequence) is over the limit") }
+        let partial = store.ledger[id.actor]?.partials[id.version]
+        if let partial, partial.lastSequence != id.lastSequence {
+            throw .refused("other chunks say that the version ends at sequence number \(partial.lastSequence)")
+        }
+        var assembled = AssembledVersion()
+        try assembled.add(try Self.decode(chunk), of: id, catalog: store.catalog)
+        let site = try inStore { () throws(StoreError) in try store.sites.makeOrdinal(of: id.actor, store.connection) }
+        var received = partial?.received ?? IntervalSet()
+        received.insert(id.sequences)
+        guard received.contains(0...id.lastSequence) else {
+            try inStore { () throws(StoreError) in try Bookkeeping.bufferChunk(store.connection, site: site, chunk) }
+            store.ledger.apply(.buffered(id))
+            changes.append(.buffered(id))
+            return
+        }
+        if partial != nil, !id.isComplete {
+            let buffered = try inStore { () throws(StoreError) in
+                try Bookkeeping.readChunks(store.connection, site: site, actor: id.actor, id.version...id.version, withBodies: true)
+            }
+            for piece in buffered { try assembled.add(try Self.decode(piece), of: piece.id, catalog: store.catalog) }
+        }
+        try withSavepoint { (batch: inout ApplyBatch) throws(MergeFailure) in try batch.merge(&assembled, chunk, site, hadPartial: partial != nil) }
+        complete(id.actor, site, id.version...id.version)
+        store.clock.observe(chunk.timestamp, wall: store.options.wallClock())
+    }
+
+    private func merge(_ version: inout AssembledVersion, _ chunk: Chunk, _ site: Int, hadPartial: Bool) throws(MergeFailure) {
+        version.sortForMerge()
+        var merger = RowMerger(catalog: store.catalog, clocks: ClockTables(sites: store.sites), site: site, version: chunk.id.version)
+        for row in version.rows { try merger.merge(row.change, into: row.table, key: row.key) }
+        try inStore { () throws(StoreError) in
+            if hadPartial { try Bookkeeping.deleteChunks(store.connection, site: site, chunk.id.version...chunk.id.version) }
+            // A version that lost every cell has nothing to serve: it is complete, and empty.
+            if !merger.keys.isEmpty {
+                try Bookkeeping.insertVersion(
+                    store.connection, site: site, version: chunk.id.version, timestamp: chunk.timestamp, lastSequence: chunk.id.lastSequence,
+                    keys: merger.keys.finish())
+            }
+        }
+    }
+
+    private mutating func withSavepoint(_ body: (inout ApplyBatch) throws(MergeFailure) -> Void) throws(MergeFailure) {
+        guard usesSavepoints else { return try body(&self) }
+        try inStore { () throws(StoreError) in try store.connection.statement("SAVEPOINT one_version").run() }
+        do throws(MergeFailure) {
+            try body(&self)
+        } catch {
+            try inStore { () throws(StoreError) in
+                try store.connection.statement("ROLLBACK TO one_version").run()
+                try store.connection.statement("RELEASE one_version").run()
+            }
+            throw error
+        }
+        try inStore { () throws(StoreError) in try store.connection.statement("RELEASE one_version").run() }
+    }
+
+    private static func decode(_ chunk: Chunk) throws(MergeFailure) -> Changeset {
+        do { return try ChangesetCodec.decode(chunk.body) } catch { throw .refused(error.reason) }
+    }
+
+    private func inStore<Result>(_ body: () throws(StoreError) -> Result) throws(MergeFailure) -> Result {
+        do { return try body() } catch { throw .store(error) }
+    }
+}
+
+extension LedgerEntry {
+    /// The range of complete versions that a complete version lies in.
+    func completeRange(holding version: UInt64) -> ClosedRange<UInt64> {
+        if version <= contiguous { return 1...contiguous }
+        guard let range = beyond.ranges.first(where: { $0.contains(version) }) else { preconditionFailure("version \(version) is complete") }
+        return range
+    }
+}

@@ -1,0 +1,185 @@
+import PatinaProtocol
+
+/// How a table's clock records find their rows.
+enum Keying: Hashable {
+    /// The primary key is the rowid: it cannot be renumbered.
+    case rowidAlias
+    /// By rowid. Each record carries a hash of the key, because a dump and restore renumbers rowids.
+    case rowid
+    /// By packed primary key: a WITHOUT ROWID table.
+    case packedKey
+}
+
+/// The indexes that SQLite's preupdate functions know a column by. Virtual generated columns shift them, differently for each use.
+struct HookIndexes: Hashable {
+    /// Values before an update or a delete.
+    var old: Int32
+    /// Values after an insert.
+    var inserted: Int32
+    /// Values after an update.
+    var updated: Int32
+    /// SQLite applies the affinity of another column, a REAL one, to the old value: whole numbers arrive as REAL.
+    var oldReadsAsReal: Bool
+}
+
+/// A column of the primary key.
+struct KeyColumn {
+    let name: String
+    let hook: HookIndexes
+    let affinity: Affinity
+}
+
+/// A replicated column outside the primary key. Its number is its place among these, in the order of declaration, so that columns
+/// that are added later leave the numbers of the others alone.
+struct Column {
+    let name: String
+    let hook: HookIndexes
+    let affinity: Affinity
+    /// The default, when it is a constant other than NULL.
+    let defaultValue: Value?
+}
+
+/// A replicated table: what capture, merge and sync need to know of it, and its compiled statements.
+final class Table {
+    /// In key lists. Never reused.
+    let id: Int64
+    let name: String
+    let keying: Keying
+    let keyColumns: [KeyColumn]
+    let columns: [Column]
+    /// Column numbers by name.
+    let columnNumbers: [String: Int]
+    /// A name for the rowid that no column hides. Empty for `packedKey`.
+    let rowidName: String
+    /// False as long as no row of this table was ever deleted: an insert then need not look for a tombstone.
+    var mayHaveTombstones: Bool
+    /// The statements of the writing connection; readers make their own.
+    let statements: TableStatements
+
+    init(
+        id: Int64, name: String, keying: Keying, keyColumns: [KeyColumn], columns: [Column], rowidName: String, mayHaveTombstones: Bool,
+        connection: Connection
+    ) {
+        self.id = id
+        self.name = name
+        self.keying = keying
+        self.keyColumns = keyColumns
+        self.columns = columns
+        self.rowidName = rowidName
+        self.mayHaveTombstones = mayHaveTombstones
+        var numbers: [String: Int] = [:]
+        for (number, column) in columns.enumerated() { numbers[column.name] = number }
+        columnNumbers = numbers
+        statements = TableStatements(
+            connection: connection, name: name, keying: keying, keys: keyColumns.map(\.name), columns: columns.map(\.name), rowid: rowidName)
+    }
+
+    var clockTable: String { Self.clockTable(of: name) }
+    var tombstoneTable: String { Self.tombstoneTable(of: name) }
+
+    static let reservedInfix = "__patina"
+    static func clockTable(of name: String) -> String { name + "__patina_clock" }
+    static func tombstoneTable(of name: String) -> String { name + "__patina_tombstone" }
+    static func guardIndex(of name: String) -> String { name + "__patina_guard" }
+    static func guardTrigger(of name: String) -> String { name + "__patina_guard_delete" }
+}
+
+/// The SQL of one table, compiled on first use.
+final class TableStatements {
+    private unowned let connection: Connection
+    private let table: String
+    private let clock: String
+    private let tombstone: String
+    private let keying: Keying
+    private let keys: [String]
+    private let columns: [String]
+    private let rowid: String
+
+    init(connection: Connection, name: String, keying: Keying, keys: [String], columns: [String], rowid: String) {
+        self.connection = connection
+        table = quoted(name)
+        clock = quoted(Table.clockTable(of: name))
+        tombstone = quoted(Table.tombstoneTable(of: name))
+        self.keying = keying
+        self.keys = keys.map(quoted)
+        self.columns = columns.map(quoted)
+        self.rowid = keying == .rowidAlias ? quoted(keys[0]) : rowid
+    }
+
+    private var cache: [PreparedStatement?] = Array(repeating: nil, count: Kind.allCases.count)
+    /// Inserts and updates of some of the columns, by the numbers of those columns.
+    private var partialInserts: [[Int]: PreparedStatement] = [:]
+    private var partialUpdates: [[Int]: PreparedStatement] = [:]
+
+    enum Kind: Int, CaseIterable {
+        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, readForMerge, readForSync, insertWhole, deleteRow
+    }
+
+    func drop() {
+        cache = Array(repeating: nil, count: Kind.allCases.count)
+        partialInserts.removeAll()
+        partialUpdates.removeAll()
+    }
+
+    func callAsFunction(_ kind: Kind) throws(StoreError) -> PreparedStatement {
+        if let known = cache[kind.rawValue] { return known }
+        let statement = try connection.prepareUncached(sql(kind))
+        cache[kind.rawValue] = statement
+        return statement
+    }
+
+    /// Parameters: the key columns, then the given columns.
+    func insert(_ numbers: [Int]) throws(StoreError) -> PreparedStatement {
+        if numbers.count == columns.count { return try self(.insertWhole) }
+        if let known = partialInserts[numbers] { return known }
+        let statement = try connection.prepareUncached(insertSQL(numbers))
+        partialInserts[numbers] = statement
+        return statement
+    }
+
+    /// Parameters: the rowid or the key columns, then the given columns.
+    func update(_ numbers: [Int]) throws(StoreError) -> PreparedStatement {
+        if let known = partialUpdates[numbers] { return known }
+        let first = keying == .packedKey ? keys.count + 1 : 2
+        let assignments = numbers.enumerated().map { "\(columns[$1]) = ?\(first + $0)" }.joined(separator: ", ")
+        let statement = try connection.prepareUncached("UPDATE \(table) SET \(assignments) WHERE \(whereRow)")
+        partialUpdates[numbers] = statement
+        return statement
+    }
+
+    /// Names the row by its rowid as `?1`, or by its key columns from `?1`.
+    private var whereRow: String { keying == .packedKey ? whereKey : "\(rowid) = ?1" }
+    private var whereKey: String { keys.enumerated().map { "\($1) = ?\($0 + 1)" }.joined(separator: " AND ") }
+
+    private func insertSQL(_ numbers: [Int]) -> String {
+        let names = keys + numbers.map { columns[$0] }
+        let parameters = names.indices.map { "?\($0 + 1)" }.joined(separator: ", ")
+        return "INSERT INTO \(table) (\(names.joined(separator: ", "))) VALUES (\(parameters))"
+    }
+
+    private func sql(_ kind: Kind) -> String {
+        switch kind {
+        case .readClock: return "SELECT clock FROM \(clock) WHERE key = ?1"
+        case .writeClock: return "INSERT OR REPLACE INTO \(clock) VALUES (?1, ?2)"
+        case .deleteClock: return "DELETE FROM \(clock) WHERE key = ?1"
+        case .readTombstone: return "SELECT length, site, version, sequence FROM \(tombstone) WHERE key = ?1"
+        case .writeTombstone: return "INSERT OR REPLACE INTO \(tombstone) VALUES (?1, ?2, ?3, ?4, ?5)"
+        case .deleteTombstone: return "DELETE FROM \(tombstone) WHERE key = ?1"
+        case .insertWhole: return insertSQL(Array(columns.indices))
+        case .deleteRow: return "DELETE FROM \(table) WHERE \(whereRow)"
+        case .readForMerge:
+            // Parameters: the key columns; for packedKey also the packed key. Columns: rowid, clock, columns, key columns.
+            let row = keying == .packedKey ? "0" : "t.\(rowid)"
+            let clockKey = keying == .packedKey ? "?\(keys.count + 1)" : row
+            let values = (columns + keys).map { ", t.\($0)" }.joined()
+            let condition = keys.enumerated().map { "t.\($1) = ?\($0 + 1)" }.joined(separator: " AND ")
+            return "SELECT \(row), c.clock\(values) FROM \(table) AS t LEFT JOIN \(clock) AS c ON c.key = \(clockKey) WHERE \(condition)"
+        case .readForSync:
+            // Parameters: the rowid, or the packed key followed by the key columns. Columns: clock, columns, key columns.
+            let values = (columns + keys).map { ", t.\($0)" }.joined()
+            let condition = keying == .packedKey
+                ? keys.enumerated().map { "t.\($1) = ?\($0 + 2)" }.joined(separator: " AND ") : "t.\(rowid) = ?1"
+            return "SELECT c.clock\(values) FROM \(clock) AS c, \(table) AS t WHERE c.key = ?1 AND \(condition)"
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import CSQLite
+import PatinaProtocol
+
+extension Store {
+    /// Sets up a fresh connection: journal, durability, caches.
+    static func configure(_ connection: Connection, _ location: StoreLocation, _ options: StoreOptions) throws(StoreError) {
+        if options.simulated { _ = patina_sqlite3_db_config_lookaside(connection.handle, 0, 0) }
+        switch location {
+        case .file:
+            sqlite3_busy_timeout(connection.handle, 5_000)
+            // Takes effect in a new database only.
+            try connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            try connection.execute("PRAGMA journal_mode = WAL")
+            try connection.execute("PRAGMA journal_size_limit = 1073741824")
+            if !options.simulated { try connection.execute("PRAGMA mmap_size = 8589934592") }
+        case .memory:
+            try connection.execute("PRAGMA page_size = \(options.simulated ? 1_024 : 4_096)")
+            try connection.execute("PRAGMA journal_mode = MEMORY")
+        }
+        try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
+        try connection.execute("PRAGMA cache_size = -\(options.simulated ? 64 : options.cacheKiB)")
+        try connection.execute("PRAGMA temp_store = MEMORY")
+        try connection.execute("PRAGMA cache_spill = OFF")
+        try connection.execute("PRAGMA trusted_schema = ON")
+    }
+
+    /// Creates our tables in a new database, and counts this opening. What this returns is durable, whatever `synchronous` says.
+    static func openIdentity(_ connection: Connection, _ options: StoreOptions) throws(StoreError) -> (site: Int64, generation: UInt64) {
+        try connection.execute("PRAGMA synchronous = FULL")
+        try connection.execute("BEGIN IMMEDIATE")
+        do throws(StoreError) {
+            let isOurs = try connection.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '__patina_meta'") > 0
+            if !isOurs { try create(connection, options) }
+            guard let format = try Bookkeeping.readMeta(connection, "format"), let site = try Bookkeeping.readMeta(connection, "site"),
+                let generation = try Bookkeeping.readMeta(connection, "generation")
+            else {
+                throw .corrupt(message: "\(connection.name): the database has lost its identity (a row of __patina_meta is missing)")
+            }
+            guard format == Bookkeeping.format else {
+                throw .corrupt(message: "\(connection.name): written in format \(format); this version of Patina reads format \(Bookkeeping.format)")
+            }
+            try Bookkeeping.writeMeta(connection, "generation", generation + 1)
+            try connection.execute("COMMIT")
+            try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
+            return (site, UInt64(generation) + 1)
+        } catch {
+            connection.rollBack()
+            throw error
+        }
+    }
+
+    private static func create(_ connection: Connection, _ options: StoreOptions) throws(StoreError) {
+        for table in Bookkeeping.tables { try connection.execute(table) }
+        try Bookkeeping.writeMeta(connection, "format", Bookkeeping.format)
+        try Bookkeeping.writeMeta(connection, "generation", 0)
+        let sites = SiteTable()
+        let site = try sites.makeOrdinal(of: options.identity ?? freshIdentity(), connection)
+        try Bookkeeping.writeMeta(connection, "site", Int64(site))
+    }
+
+    /// A version 4 UUID from the system's randomness.
+    private static func freshIdentity() -> ActorID {
+        var source = SystemRandomNumberGenerator()
+        let high = (source.next() & 0xFFFF_FFFF_FFFF_0FFF) | 0x0000_0000_0000_4000
+        let low = (source.next() & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
+        return ActorID(high: high, low: low)
+    }
+}
+
+/// Keeps the content of an in-memory database alive while no store has it open: the simulator's disk that survives a crash.
+public final class MemoryAnchor {
+    private let connection: Connection
+
+    /// Holds the database of that name, which may be empty yet.
+    public init(name: String) throws(StoreError) {
+        connection = try Connection(.memory(name: name), readOnly: false, userStatementLimit: 0)
+        _ = patina_sqlite3_db_config_lookaside(connection.handle, 0, 0)
+        // The first read opens the file below the connection; before that there is nothing to keep alive.
+        do throws(StoreError) {
+            _ = try connection.integer("SELECT count(*) FROM sqlite_schema")
+        } catch {
+            connection.close()
+            throw error
+        }
+    }
+
+    deinit { close() }
+
+    /// Lets the content go, unless a store has it open.
+    public func close() { connection.close() }
+}

@@ -1,0 +1,121 @@
+import CSQLite
+import Glibc
+import PatinaProtocol
+
+extension Store {
+    /// Runs the statements in order as one transaction. If any fails, nothing has happened.
+    ///
+    /// Statements that return rows, control transactions, change the schema or attach databases are refused; SAVEPOINT, RELEASE and
+    /// ROLLBACK TO are allowed. Returns after the commit, as durable as `StoreOptions.synchronous` says.
+    public func transact(_ statements: [Statement]) throws(StoreError) -> TransactionOutcome {
+        try checkUsable()
+        let outcome = try write { () throws(StoreError) in
+            context.beginTransaction()
+            try connection.statement(SavepointModule.enlist).run()
+            var results: [StatementResult] = []
+            results.reserveCapacity(statements.count)
+            for statement in statements { results.append(try run(statement)) }
+            return try flush(results)
+        }
+        committed(outcome)
+        return outcome
+    }
+
+    private func run(_ statement: Statement) throws(StoreError) -> StatementResult {
+        let start = now()
+        context.phase = .user
+        context.refusal = nil
+        defer { context.phase = .own }
+        do throws(StoreError) {
+            let prepared = try connection.userStatement(statement.sql)
+            defer { connection.recycle(prepared, statement.sql) }
+            try statement.bind(to: prepared)
+            if try prepared.step() {
+                throw .statementRefused(message: "Execute returned results - did you mean to call query?", sql: statement.sql)
+            }
+            if let violation = context.buffer.violation { throw violation }
+            let isReadOnly = sqlite3_stmt_readonly(prepared.handle) != 0
+            let rows = isReadOnly ? 0 : Int(sqlite3_changes64(connection.handle))
+            return StatementResult(rowsAffected: rows, duration: now() - start)
+        } catch {
+            if let refusal = context.refusal { throw .statementRefused(message: refusal, sql: statement.sql) }
+            throw error
+        }
+    }
+
+    /// Turns what was captured into a version: clocks, key list and chunks. The caller commits.
+    func flush(_ results: [StatementResult]) throws(StoreError) -> TransactionOutcome {
+        let timestamp = clock.tick(wall: options.wallClock())
+        var outcome = TransactionOutcome(results: results, version: nil, timestamp: timestamp, chunks: [])
+        let head = ledger.head(of: actor)
+        if !context.buffer.isEmpty {
+            guard head < Bookkeeping.lastVersion else { throw .tooLarge(message: "the actor's version numbers are used up") }
+            context.setCapturing(false)
+            let clocks = ClockTables(sites: sites)
+            var folder = TransactionFolder(context.buffer, tables: catalog.tables, clocks: clocks, site: ownSite, version: head + 1)
+            let folded = try folder.fold()
+            let writer = TransactionWriter(
+                buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: options.limits.chunkBytes)
+            if let written = try writer.writeClocks() {
+                try Bookkeeping.insertVersion(
+                    connection, site: ownSite, version: head + 1, timestamp: timestamp, lastSequence: written.lastSequence, keys: written.keys)
+                if unwrittenVersions >= Self.unwrittenVersionLimit { try writeOwnRanges() }
+                outcome.version = head + 1
+                outcome.chunks = writer.makeChunks(actor: actor, timestamp: timestamp, lastSequence: written.lastSequence)
+            }
+            context.setCapturing(true)
+        }
+        context.isFlushed = true
+        return outcome
+    }
+
+    /// Brings memory up to date after the commit.
+    func committed(_ outcome: TransactionOutcome) {
+        context.buffer.clear()
+        guard let version = outcome.version else { return }
+        ledger.apply(.completed(actor, versions: version...version))
+        unwrittenVersions += 1
+    }
+
+    /// Own versions above the written ranges are found by their rows when the database is opened; this bounds how many.
+    private static var unwrittenVersionLimit: Int { 512 }
+
+    /// Writes the complete ranges of our own actor as they are known now.
+    func writeOwnRanges() throws(StoreError) {
+        guard unwrittenVersions > 0, let entry = ledger[actor] else { return }
+        for range in entry.complete.ranges { try Bookkeeping.writeRange(connection, site: ownSite, range) }
+        unwrittenVersions = 0
+    }
+
+    /// A reading for durations; always zero in a simulation, where real time must not show.
+    private func now() -> Duration {
+        if options.simulated { return .zero }
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+    }
+}
+
+extension Statement {
+    /// Binds the parameters. Positional ones must be as many as the statement has; names must occur in it.
+    func bind(to statement: PreparedStatement) throws(StoreError) {
+        let count = Int(sqlite3_bind_parameter_count(statement.handle))
+        switch parameters {
+        case .none:
+            if count > 0 { throw wrongNumber(got: 0, needed: count) }
+        case .positional(let values):
+            guard values.count == count else { throw wrongNumber(got: values.count, needed: count) }
+            for (offset, value) in values.enumerated() { try statement.bind(Int32(offset + 1), value) }
+        case .named(let values):
+            for named in values {
+                let index = sqlite3_bind_parameter_index(statement.handle, named.name)
+                guard index > 0 else { throw .parameter(message: "Invalid parameter name: \(named.name)", sql: sql) }
+                try statement.bind(index, named.value)
+            }
+        }
+    }
+
+    private func wrongNumber(got: Int, needed: Int) -> StoreError {
+        .parameter(message: "Wrong number of parameters passed to query. Got \(got), needed \(needed)", sql: sql)
+    }
+}

@@ -1,0 +1,179 @@
+import PatinaProtocol
+
+/// The rows that still hold something of one version, in the order of its sequence numbers. Only their places are kept in memory;
+/// values are read when their chunk is built.
+struct VersionRows {
+    /// A row, or the part of it with certain sequence numbers.
+    private struct Piece {
+        let table: Int
+        let row: ListedRow
+        let sequences: ClosedRange<UInt64>
+    }
+
+    private let stored: StoredVersion
+    private let catalog: Catalog
+    private let sites: SiteTable
+    private var pieces: [Piece] = []
+
+    var isEmpty: Bool { pieces.isEmpty }
+
+    init(_ stored: StoredVersion, connection: Connection, catalog: Catalog, sites: SiteTable) throws(StoreError) {
+        self.stored = stored
+        self.catalog = catalog
+        self.sites = sites
+        var listed: [(table: Int, row: ListedRow)] = []
+        do {
+            try KeyList.forEach(stored.keys, keying: { catalog.table(withID: $0)?.keying }) { id, row in
+                if let table = catalog.tables.firstIndex(where: { $0.id == id }) { listed.append((table, row)) }
+            }
+        } catch {
+            throw .corrupt(message: "\(connection.name): the key list of version \(stored.version) of \(stored.actor) is damaged: \(error.reason)")
+        }
+        var (rows, overlap): ([(table: Int, row: ListedRow, sequences: [UInt64])], Bool) = ([], false)
+        for (table, row) in listed {
+            var sequences = try self.sequences(of: row, catalog.tables[table])
+            guard !sequences.isEmpty else { continue }
+            sequences.sort()
+            rows.append((table, row, sequences))
+        }
+        // A rowid may be listed twice, when pieces of a row met different causal lengths: both find the same cells.
+        rows.sort { $0.sequences[0] < $1.sequences[0] }
+        var next: UInt64 = 0
+        for row in rows {
+            if row.sequences[0] < next { overlap = true }
+            next = (row.sequences.last ?? 0) + 1
+        }
+        if overlap {
+            pieces = Self.interleaved(rows.map { ($0.table, $0.row, $0.sequences) })
+        } else {
+            pieces = rows.map { Piece(table: $0.table, row: $0.row, sequences: $0.sequences[0]...($0.sequences.last ?? 0)) }
+        }
+    }
+
+    /// Cuts rows that were written alternately into pieces that follow each other.
+    private static func interleaved(_ rows: [(table: Int, row: ListedRow, sequences: [UInt64])]) -> [Piece] {
+        var items: [(sequence: UInt64, row: Int)] = []
+        for (index, row) in rows.enumerated() {
+            for sequence in row.sequences { items.append((sequence, index)) }
+        }
+        items.sort { ($0.sequence, $0.row) < ($1.sequence, $1.row) }
+        var pieces: [Piece] = []
+        for (offset, item) in items.enumerated() {
+            if offset > 0, items[offset - 1].sequence == item.sequence { continue }
+            if let last = pieces.last, last.table == rows[item.row].table, last.row == rows[item.row].row {
+                pieces[pieces.count - 1] = Piece(table: last.table, row: last.row, sequences: last.sequences.lowerBound...item.sequence)
+            } else {
+                pieces.append(Piece(table: rows[item.row].table, row: rows[item.row].row, sequences: item.sequence...item.sequence))
+            }
+        }
+        return pieces
+    }
+
+    // MARK: Clocks
+
+    /// The sequence numbers of the version that a row still holds.
+    private func sequences(of row: ListedRow, _ table: Table) throws(StoreError) -> [UInt64] {
+        switch row {
+        case .deleted(let key):
+            guard let sentinel = try readTombstone(key, table)?.sentinel, isOurs(sentinel) else { return [] }
+            return [sentinel.sequence]
+        case .rowid, .packedKey:
+            let statement = try table.statements(.readClock)
+            try bind(row, statement)
+            guard try statement.step() else { return [] }
+            defer { statement.reset() }
+            let clock = try decode(statement.blob(0), table)
+            var result: [UInt64] = []
+            if let sentinel = clock.sentinel, isOurs(sentinel) { result.append(sentinel.sequence) }
+            for cell in clock.cells where isOurs(cell) { result.append(cell.sequence) }
+            return result
+        }
+    }
+
+    private func isOurs(_ sentinel: SentinelClock) -> Bool {
+        !sentinel.isDerived && sentinel.site == stored.site && sentinel.version == stored.version
+    }
+
+    private func isOurs(_ cell: CellClock) -> Bool { cell.site == stored.site && cell.version == stored.version }
+
+    private func bind(_ row: ListedRow, _ statement: PreparedStatement) throws(StoreError) {
+        switch row {
+        case .rowid(let rowid): try statement.bind(1, rowid)
+        case .packedKey(let key), .deleted(let key): try statement.bind(1, blob: key)
+        }
+    }
+
+    private func readTombstone(_ key: [UInt8], _ table: Table) throws(StoreError) -> RowClock? {
+        try ClockTables(sites: sites).readTombstone(table, key, 0..<key.count)
+    }
+
+    private func decode(_ record: [UInt8], _ table: Table) throws(StoreError) -> RowClock {
+        do {
+            return try ClockRecord.decode(record, keying: table.keying, columns: table.columns.count, sites: sites.count).clock
+        } catch {
+            throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
+        }
+    }
+
+    // MARK: Chunks
+
+    /// Builds the chunks that cover `range`, in order, until `body` returns false.
+    func forEachChunk(in range: ClosedRange<UInt64>, chunkBytes: Int, _ body: (Chunk) -> Bool) throws(StoreError) {
+        var cutter = ChunkCutter(
+            actor: stored.actor, version: stored.version, timestamp: stored.timestamp, lastSequence: stored.lastSequence,
+            from: range.lowerBound, chunkBytes: chunkBytes)
+        var delivered = 0
+        for piece in pieces where piece.sequences.overlaps(range) {
+            try add(piece, within: piece.sequences.clamped(to: range), to: &cutter)
+            while delivered < cutter.chunks.count {
+                guard body(cutter.chunks[delivered]) else { return }
+                delivered += 1
+            }
+        }
+        cutter.finish(at: range.upperBound)
+        _ = body(cutter.chunks[delivered])
+    }
+
+    private func add(_ piece: Piece, within sequences: ClosedRange<UInt64>, to cutter: inout ChunkCutter) throws(StoreError) {
+        let table = catalog.tables[piece.table]
+        if case .deleted(let key) = piece.row {
+            guard let tombstone = try readTombstone(key, table), let sentinel = tombstone.sentinel else { return }
+            key.withUnsafeBytes {
+                cutter.add(
+                    table, index: piece.table, key: $0, causalLength: tombstone.causalLength, sentinel: sentinel.sequence,
+                    cells: UnsafeBufferPointer(start: nil, count: 0), values: UnsafeRawBufferPointer(start: nil, count: 0))
+            }
+            return
+        }
+        let statement = try table.statements(.readForSync)
+        try bind(piece.row, statement)
+        if case .packedKey(let key) = piece.row {
+            let values: [Value]
+            do { values = try PackedKey.decode(key) } catch { throw .corrupt(message: "a key list of table \(table.name): \(error.reason)") }
+            guard values.count == table.keyColumns.count else { throw .corrupt(message: "a key list of table \(table.name) has a key of another table") }
+            for (offset, value) in values.enumerated() { try statement.bind(Int32(offset + 2), value) }
+        }
+        guard try statement.step() else { return }
+        defer { statement.reset() }
+        let clock = try decode(statement.blob(0), table)
+        var key: [UInt8] = [UInt8(table.keyColumns.count)]
+        for offset in table.keyColumns.indices { statement.appendKeyColumn(Int32(1 + table.columns.count + offset), to: &key) }
+        var sentinel: UInt64?
+        if let present = clock.sentinel, isOurs(present), sequences.contains(present.sequence) { sentinel = present.sequence }
+        let cells = clock.cells.filter { isOurs($0) && sequences.contains($0.sequence) }.sorted { $0.sequence < $1.sequence }
+        var values: [UInt8] = []
+        var numbers: [CellNumbers] = []
+        for cell in cells {
+            numbers.append(CellNumbers(column: cell.column, columnVersion: cell.columnVersion, sequence: cell.sequence))
+            statement.appendValue(Int32(1 + cell.column), to: &values)
+        }
+        key.withUnsafeBytes { key in
+            numbers.withUnsafeBufferPointer { cells in
+                values.withUnsafeBytes {
+                    cutter.add(
+                        table, index: piece.table, key: key, causalLength: clock.causalLength, sentinel: sentinel, cells: cells, values: $0)
+                }
+            }
+        }
+    }
+}

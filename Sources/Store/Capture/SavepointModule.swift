@@ -17,7 +17,7 @@ enum SavepointModule {
         module.pointee.iVersion = 2
         // No xCreate: the table exists by itself under the module's name.
         module.pointee.xConnect = { connection, context, _, _, table, _ in
-            let code = sqlite3_declare_vtab(connection, "CREATE TABLE x (nothing)")
+            let code = sqlite3_declare_vtab(connection, "CREATE TABLE x (unused)")
             guard code == SQLITE_OK else { return code }
             guard let memory = sqlite3_malloc64(UInt64(MemoryLayout<patina_savepoint_table>.size)) else { return SQLITE_NOMEM }
             let created = memory.bindMemory(to: patina_savepoint_table.self, capacity: 1)

@@ -2,8 +2,166 @@ import PatinaProtocol
 
 extension Store {
     /// Checks that rows, clocks and bookkeeping agree. Returns a sentence for each violation; none when the database is sound.
+    ///
+    /// Costs a pass over everything. Checked: SQLite's own structures; each live row has one readable clock of its own key, each clock
+    /// a row; no key is both live and deleted; causal lengths are odd for live rows and even for tombstones; whatever a clock names is
+    /// a complete version whose row lists it, within its sequence numbers; versions with rows are complete; complete ranges and
+    /// buffered chunks are what the ledger says; no chunk of a complete version is left.
     public func verify() throws(StoreError) -> [String] {
         try checkUsable()
-        return []
+        var verifier = Verifier(store: self)
+        try verifier.run()
+        return verifier.violations
+    }
+}
+
+/// One run of `Store.verify`.
+private struct Verifier {
+    let store: Store
+    private(set) var violations: [String] = []
+    /// Versions with a row, by row id: their last sequence number and the rows that they list.
+    private var versions: [Int64: (last: UInt64, listed: Set<ListedRow.Located>)] = [:]
+
+    init(store: Store) { self.store = store }
+
+    mutating func run() throws(StoreError) {
+        let check = try store.connection.prepareUncached("PRAGMA integrity_check(10)")
+        while try check.step() {
+            if check.text(0) != "ok" { violations.append("sqlite: \(check.text(0))") }
+        }
+        try checkVersions()
+        for table in store.catalog.tables {
+            try checkRows(table)
+            try checkTombstones(table)
+        }
+        try checkLedger()
+    }
+
+    private func name(_ site: Int, _ version: UInt64) -> String { "\(store.sites.actors[site])/\(version)" }
+
+    private mutating func checkVersions() throws(StoreError) {
+        let statement = try store.connection.prepareUncached("SELECT id, last_sequence, keys FROM __patina_versions ORDER BY id")
+        while try statement.step() {
+            let id = statement.integer(0)
+            let site = Int(id >> Int64(Bookkeeping.versionBits))
+            let version = Bookkeeping.version(ofID: id)
+            guard site < store.sites.count else {
+                violations.append("version row \(id) names site \(site), which does not exist")
+                continue
+            }
+            if !store.ledger.isComplete(store.sites.actors[site], version) {
+                violations.append("version \(name(site, version)) has a row and is not complete in the ledger")
+            }
+            var listed = Set<ListedRow.Located>()
+            do {
+                try KeyList.forEach(statement.blob(2), keying: { store.catalog.table(withID: $0)?.keying }) { table, row in
+                    listed.insert(ListedRow.Located(table: table, row: row))
+                }
+            } catch {
+                violations.append("the key list of version \(name(site, version)) is damaged: \(error.reason)")
+            }
+            versions[id] = (statement.unsigned(1), listed)
+        }
+    }
+
+    private mutating func checkOrigin(_ what: String, _ site: Int, _ version: UInt64, _ sequence: UInt64, _ table: Table, _ row: ListedRow) {
+        guard let known = versions[Bookkeeping.versionID(site, version)] else {
+            violations.append("\(what) is of version \(name(site, version)), which has no row")
+            return
+        }
+        if sequence > known.last { violations.append("\(what) has sequence number \(sequence), behind the end of version \(name(site, version))") }
+        if !known.listed.contains(ListedRow.Located(table: table.id, row: row)) {
+            violations.append("\(what) is missing in the key list of version \(name(site, version))")
+        }
+    }
+
+    private mutating func checkRows(_ table: Table) throws(StoreError) {
+        let packed = table.keying == .packedKey
+        let rowid = packed ? "0" : table.keying == .rowidAlias ? quoted(table.keyColumns[0].name) : table.rowidName
+        let columns = table.keyColumns.map { quoted($0.name) }.joined(separator: ", ")
+        let statement = try store.connection.prepareUncached("SELECT \(rowid), \(columns) FROM \(quoted(table.name))")
+        var rows: Int64 = 0
+        while try statement.step() {
+            rows += 1
+            var key: [UInt8] = [UInt8(table.keyColumns.count)]
+            for offset in table.keyColumns.indices { statement.appendKeyColumn(Int32(1 + offset), to: &key) }
+            try checkRow(table, statement.integer(0), key)
+        }
+        let clocks = try store.connection.integer("SELECT count(*) FROM \(quoted(table.clockTable))")
+        if clocks > rows { violations.append("table \(table.name): \(clocks - rows) clock records without a row") }
+    }
+
+    private mutating func checkRow(_ table: Table, _ rowid: Int64, _ key: [UInt8]) throws(StoreError) {
+        let what = "table \(table.name): the row with key \(hexadecimal(key))"
+        let tables = ClockTables(sites: store.sites)
+        let clock: RowClock
+        do throws(StoreError) {
+            guard let read = try tables.read(table, rowid: rowid, key, 0..<key.count, hash: key.withUnsafeBytes { keyHash($0) }) else {
+                violations.append("\(what) has no clock record")
+                return
+            }
+            clock = read
+        } catch {
+            guard case .corrupt(let message) = error else { throw error }
+            violations.append("\(what): \(message)")
+            return
+        }
+        if try tables.readTombstone(table, key, 0..<key.count) != nil { violations.append("\(what) has a tombstone as well") }
+        let row: ListedRow = table.keying == .packedKey ? .packedKey(key) : .rowid(rowid)
+        if let sentinel = clock.sentinel, !sentinel.isDerived {
+            checkOrigin("\(what): its sentinel", sentinel.site, sentinel.version, sentinel.sequence, table, row)
+        }
+        for cell in clock.cells {
+            checkOrigin("\(what): column \(table.columns[cell.column].name)", cell.site, cell.version, cell.sequence, table, row)
+        }
+    }
+
+    private mutating func checkTombstones(_ table: Table) throws(StoreError) {
+        let statement = try store.connection.prepareUncached(
+            "SELECT key, length, site, version, sequence FROM \(quoted(table.tombstoneTable)) ORDER BY key")
+        while try statement.step() {
+            let key = statement.blob(0)
+            let what = "table \(table.name): the tombstone of key \(hexadecimal(key))"
+            if statement.integer(1) <= 0 || statement.integer(1) & 1 == 1 {
+                violations.append("\(what) has the causal length \(statement.integer(1))")
+            }
+            let site = Int(statement.integer(2))
+            guard site >= 0, site < store.sites.count else {
+                violations.append("\(what) names site \(site), which does not exist")
+                continue
+            }
+            checkOrigin(what, site, statement.unsigned(3), statement.unsigned(4), table, .deleted(key))
+        }
+    }
+
+    private mutating func checkLedger() throws(StoreError) {
+        for (site, actor) in store.sites.actors.enumerated() {
+            let entry = store.ledger[actor]
+            let complete = try Bookkeeping.readComplete(store.connection, site: site)
+            if complete != (entry?.complete ?? IntervalSet()) {
+                violations.append("the ledger of \(actor) says \(entry?.complete ?? IntervalSet()), the database says \(complete)")
+            }
+            var received: [(version: UInt64, sequences: IntervalSet)] = []
+            let chunks = try Bookkeeping.readChunks(store.connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
+            for chunk in chunks {
+                if complete.contains(chunk.id.version) { violations.append("chunk \(chunk.id) is buffered although its version is complete") }
+                if received.last?.version != chunk.id.version { received.append((chunk.id.version, IntervalSet())) }
+                received[received.count - 1].sequences.insert(chunk.id.sequences)
+            }
+            let known = entry?.partials.map { (version: $0.key, sequences: $0.value.received) } ?? []
+            if !known.elementsEqual(received, by: { $0.version == $1.version && $0.sequences == $1.sequences }) {
+                violations.append("the ledger of \(actor) has the partial versions \(known), the buffered chunks make \(received)")
+            }
+        }
+    }
+
+    private func hexadecimal(_ bytes: [UInt8]) -> String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
+}
+
+extension ListedRow {
+    /// A listed row with the id of its table.
+    struct Located: Hashable {
+        let table: Int64
+        let row: ListedRow
     }
 }

@@ -48,7 +48,7 @@ let package = Package(
         .target(
             name: "PatinaSim",
             dependencies: [
-                "PatinaProtocol", "PatinaStore",
+                "PatinaProtocol", "PatinaStore", "CSQLite",
                 .product(name: "OrderedCollections", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "TOMLKit", package: "TOMLKit"),

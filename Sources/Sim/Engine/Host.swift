@@ -1,0 +1,87 @@
+import PatinaProtocol
+import PatinaStore
+
+/// The time of a run. A class, because the stores' wall clocks read it.
+///
+/// Not checked for races: a simulation and its stores belong to one thread.
+final class VirtualClock: @unchecked Sendable {
+    /// Where the wall clocks of all runs begin: 2026-01-01T00:00:00Z.
+    static let epochNanoseconds: Int64 = 1_767_225_600_000_000_000
+
+    var now = Instant.zero
+}
+
+/// A simulated machine: it outlives the processes that run on it, and so does its disk.
+final class Host {
+    let index: Int
+    let address: Address
+    let identity: ActorID
+    let bootstrap: [Address]
+    /// Name of the in-memory database, unique in this process.
+    let storeName: String
+    /// How far the machine's wall clock is off.
+    let skew: Duration
+    /// When the process is started for the first time.
+    let startAt: Instant
+
+    /// Counts the processes of this machine; those of one that has ended are stale. 0 before the first.
+    var life = 0
+    var process: Process?
+    /// When the present process was started.
+    var upSince = Instant.zero
+    /// Crash faults that hold the machine down at present.
+    var heldDownBy = 0
+    var anchor: MemoryAnchor?
+    /// When the disk has written everything that it was given.
+    var diskFree = Instant.zero
+    /// Draws the disk's latencies.
+    var diskRandom: Random
+    let nodeRandom: Random
+
+    var sessions: [SessionID: SessionEnd] = [:]
+    var nextPeerSession: UInt64 = 0
+    /// Connections that ever touched this machine.
+    var connections: [Int] = []
+
+    /// One end of a session: its place in the table, and 0 for the end that opened it, 1 for the other.
+    struct SessionEnd {
+        let session: Int
+        let end: Int
+    }
+
+    init(index: Int, address: Address, bootstrap: [Address], storeName: String, skew: Duration, startAt: Instant, random: Random) {
+        self.index = index
+        self.address = address
+        self.bootstrap = bootstrap
+        self.storeName = storeName
+        self.skew = skew
+        self.startAt = startAt
+        var identities = random.fork("identity")
+        identity = ActorID.random(using: &identities)
+        diskRandom = random.fork("disk")
+        nodeRandom = random.fork("node")
+    }
+
+    var isUp: Bool { process != nil }
+
+    /// Addresses are numbers of hosts, so that finding the host of an address takes no table.
+    static func address(of index: Int) -> Address { Address(ipv4: 0x0A00_0000 | UInt32(index + 1), port: 4_001) }
+
+    /// The number of the host with this address; nil when there is none.
+    static func index(of address: Address, among count: Int) -> Int? {
+        guard let ipv4 = address.ipv4, ipv4 >> 24 == 10, address.port == 4_001 else { return nil }
+        let index = Int(ipv4 & 0xFF_FFFF) - 1
+        return index >= 0 && index < count ? index : nil
+    }
+}
+
+/// A running process: a node and its store.
+final class Process {
+    var node: Node
+    let store: Store
+
+    init(node: consuming Node, store: Store) {
+        self.node = node
+        self.store = store
+    }
+}

@@ -1,0 +1,174 @@
+import PatinaProtocol
+import PatinaStore
+
+/// Processes and their disks: start, crash, storage work, local transactions.
+extension Simulation {
+    // MARK: Life and death
+
+    /// Starts a process on a machine, unless a crash holds it down. A restart finds what the last process committed.
+    func start(_ host: Host) {
+        guard host.process == nil, host.heldDownBy == 0, clock.now >= host.startAt else { return }
+        let clock = clock
+        let skew = host.skew.nanoseconds
+        var options = StoreOptions()
+        options.limits = scenario.node.limits
+        options.wallClock = { VirtualClock.epochNanoseconds + clock.now.nanoseconds + skew }
+        options.identity = host.identity
+        options.simulated = true
+        do throws(StoreError) {
+            if host.anchor == nil { host.anchor = try MemoryAnchor(name: host.storeName) }
+            let store = try Store(.memory(name: host.storeName), options: options)
+            _ = try store.applySchema(scenario.schema)
+            let members = try store.members()
+            host.life += 1
+            var seeds = host.nodeRandom.fork("life", UInt64(host.life))
+            var configuration = NodeConfiguration(
+                actor: host.identity, address: host.address, generation: store.generation, bootstrap: host.bootstrap,
+                membership: scenario.node.membership, broadcast: scenario.node.broadcast, sync: scenario.node.sync,
+                limits: scenario.node.limits, seed: seeds.next())
+            configuration.cluster = 1
+            let node = Node(configuration: configuration, ledger: store.ledger, members: members)
+            host.process = Process(node: node, store: store)
+            host.upSince = clock.now
+            host.diskFree = clock.now
+        } catch {
+            storeFailures.append("node:\(host.index) could not open its store at \(clock.now): \(error)")
+            return
+        }
+        trace.record(.started, host: host.index, at: clock.now)
+        if host.life > 1 { catchUpBegins() }
+        deliver(.started, to: host)
+    }
+
+    /// Ends a process at once, as SIGKILL does: what was not committed never happened.
+    func crash(_ host: Host) {
+        guard let process = host.process else { return }
+        metrics.crashed(host.index, at: clock.now)
+        trace.record(.crashed, host: host.index, at: clock.now)
+        host.process = nil
+        process.store.close()
+        abandonSessions(of: host)
+        let silence = clock.now + scenario.node.machine.idleTimeout
+        for connection in host.connections {
+            connections[connection].blockedSince = nil
+            guard connections[connection].isEstablished else { continue }
+            heap.push(.connectionExpires(connection: connection, epoch: connections[connection].epoch), at: silence.nanoseconds)
+        }
+    }
+
+    // MARK: Faults
+
+    func faultStarts(_ index: Int) {
+        let occurrence = faults.occurrences[index]
+        trace.record(.faultStarted, host: index, at: clock.now)
+        activeFaults += 1
+        switch occurrence.action {
+        case .partition(let partition): network.cut(partition, occurrence: index)
+        case .crash(let nodes):
+            for node in nodes {
+                hosts[node].heldDownBy += 1
+                crash(hosts[node])
+            }
+        }
+        metrics.faults += 1
+    }
+
+    func faultEnds(_ index: Int) {
+        trace.record(.faultEnded, host: index, at: clock.now)
+        activeFaults -= 1
+        lastFaultEnd = clock.now
+        switch faults.occurrences[index].action {
+        case .partition:
+            network.heal(occurrence: index, at: clock.now)
+            catchUpBegins()
+        case .crash(let nodes):
+            for node in nodes {
+                hosts[node].heldDownBy -= 1
+                start(hosts[node])
+            }
+        }
+    }
+
+    // MARK: Disk
+
+    /// Storage work that a node asked for: writes wait for each other, reads do not.
+    func startStore(_ operation: StoreOperation, _ token: StoreToken, at host: Host) {
+        let done: Instant
+        switch operation {
+        case .apply, .saveMembers: done = write(at: host)
+        case .read: done = clock.now + host.diskRandom.duration(in: scenario.node.machine.diskRead)
+        }
+        heap.push(.storeFinishes(host: host.index, life: host.life, operation, token), at: done.nanoseconds)
+    }
+
+    /// Takes a place in the queue of the writer; the time when its turn is over.
+    private func write(at host: Host) -> Instant {
+        host.diskFree = max(clock.now, host.diskFree) + host.diskRandom.duration(in: scenario.node.machine.diskWrite)
+        return host.diskFree
+    }
+
+    /// The work takes effect when it finishes: a crash before that leaves no trace of it.
+    func storeFinishes(_ operation: StoreOperation, _ token: StoreToken, at host: Host, life: Int) {
+        guard host.life == life, let process = host.process else { return }
+        let result = process.store.perform(operation)
+        trace.record(.stored, host: host.index, at: clock.now)
+        trace.record(number: token.number)
+        switch result {
+        case .applied(let changes, let refused): trace.record(number: UInt64(changes.count) << 32 | UInt64(refused.count))
+        case .read(let chunks, let empties, _): trace.record(number: UInt64(chunks.count) << 32 | UInt64(empties.count))
+        case .savedMembers: break
+        case .failed(let reason):
+            trace.record(number: .max)
+            storeFailures.append("node:\(host.index) at \(clock.now): \(reason)")
+            checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(reason)")
+        }
+        deliver(.stored(token, result), to: host)
+    }
+
+    // MARK: Workload
+
+    func scheduleTransaction(source: Int) {
+        guard let next = workloads.sources[source].next else { return }
+        heap.push(.transactionArrives(source: source), at: next.nanoseconds)
+    }
+
+    func transactionArrives(source: Int) {
+        let transaction = workloads.take(source: source)
+        scheduleTransaction(source: source)
+        let host = hosts[transaction.node]
+        guard host.isUp else {
+            trace.record(.refused, host: host.index, at: clock.now)
+            metrics.transactionsRefused += 1
+            return
+        }
+        heap.push(.transactionFinishes(life: host.life, transaction), at: write(at: host).nanoseconds)
+    }
+
+    /// Commits a transaction and acknowledges it in the same instant.
+    func transactionFinishes(_ transaction: PlannedTransaction, life: Int) {
+        let host = hosts[transaction.node]
+        guard host.life == life, let process = host.process else {
+            metrics.transactionsRefused += 1
+            return
+        }
+        let outcome: TransactionOutcome
+        do throws(StoreError) {
+            outcome = try process.store.transact(transaction.statements)
+        } catch {
+            storeFailures.append("node:\(host.index) at \(clock.now): a transaction failed: \(error)")
+            checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(error)")
+            return
+        }
+        trace.record(.transaction, host: host.index, at: clock.now)
+        metrics.transactionsAcknowledged += 1
+        guard let version = outcome.version else { return }
+        trace.record(number: version)
+        for chunk in outcome.chunks { trace.record(bytes: chunk.body) }
+        var rows: [RowWrite] = []
+        rows.reserveCapacity(transaction.rows.count)
+        for (row, result) in zip(transaction.rows, outcome.results) where result.rowsAffected > 0 { rows.append(row) }
+        acknowledged.record(host: host.index, actor: host.identity, version: version, rows: rows)
+        metrics.acknowledged(version: version, by: host.index, at: clock.now)
+        deliver(.transactionCommitted(outcome.chunks), to: host)
+    }
+}

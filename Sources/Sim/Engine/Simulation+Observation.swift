@@ -1,0 +1,218 @@
+import PatinaProtocol
+import PatinaStore
+
+/// What the simulator sees of the nodes, and the judgement of the checks. Nothing here changes what happens.
+extension Simulation {
+    // MARK: What nodes say
+
+    func observe(_ notice: Notice, at host: Host) {
+        switch notice {
+        case .versionApplied(let origin, let version):
+            guard let index = hostOf[origin] else { return }
+            let quietSince = activeFaults == 0 ? lastFaultEnd : nil
+            metrics.applied(version: version, of: index, at: clock.now, quietSince: quietSince)
+        case .memberDown(let record): declaredDown(record, by: host)
+        case .memberSuspected(let record): checks.occurred(.suspected, at: clock.now, "node:\(host.index) suspects \(record.address)")
+        case .refuted: checks.occurred(.refuted, at: clock.now, "node:\(host.index)")
+        case .malformed(let from, let reason): checks.occurred(.malformedInput, at: clock.now, "node:\(host.index) from \(from): \(reason)")
+        case .chunkRefused(let id, let reason): checks.occurred(.chunkRefused, at: clock.now, "node:\(host.index), \(id): \(reason)")
+        case .storeFailed(let reason): checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(reason)")
+        case .memberUp, .memberLeft, .left: break
+        }
+    }
+
+    func observe(_ measurement: Measurement, at host: Host) {
+        metrics.record(measurement)
+        switch measurement {
+        case .repaired(let id): checks.occurred(.lazyRepair, at: clock.now, "node:\(host.index), \(id)")
+        case .synced(_, let chunks, _) where chunks > 0: checks.occurred(.syncRepair, at: clock.now, "node:\(host.index), \(chunks) chunks")
+        case .dropped(let bound): checks.occurred(.limitReached, at: clock.now, "node:\(host.index), \(bound)")
+        default: break
+        }
+    }
+
+    private func declaredDown(_ record: MemberRecord, by observer: Host) {
+        metrics.downDeclarations += 1
+        guard let index = hostOf[record.actor] else { return }
+        let target = hosts[index]
+        guard let process = target.process else { return metrics.detected(index, at: clock.now) }
+        // Of an earlier process: that one is down indeed.
+        guard record.generation == process.store.generation else { return }
+        for (check, grace) in checks.declaredDownGraces {
+            let start = clock.now - grace
+            guard target.upSince <= start, observer.upSince <= start, network.wasWhole(between: index, and: observer.index, since: start)
+            else { continue }
+            checks.declaredDown(check: check, at: clock.now, "node:\(observer.index) declared node:\(index) down")
+        }
+    }
+
+    // MARK: Looks while the run goes on
+
+    private var liveLedgers: [VersionLedger] { hosts.compactMap { $0.process?.store.ledger } }
+
+    private func tracker() -> GoalTracker { GoalTracker(begun: clock.now, nodes: hosts.count, ledgers: liveLedgers) }
+
+    func checkBegins(_ check: Int) {
+        checks.begin(check, goal: tracker())
+        poll()
+    }
+
+    /// A cut has healed or a process has been started again: how long until everybody is up to date?
+    func catchUpBegins() {
+        catchUps.append(tracker())
+        schedulePoll()
+    }
+
+    /// How often goals are looked at while one is pending: their times are exact to this.
+    private var pollInterval: Duration {
+        switch hosts.count {
+        case ...32: .milliseconds(20)
+        case ...256: .milliseconds(100)
+        default: .milliseconds(500)
+        }
+    }
+
+    private func schedulePoll() {
+        guard !pollIsScheduled else { return }
+        pollIsScheduled = true
+        // Not later than the next deadline: what comes true in time must be seen in time.
+        var next = clock.now + pollInterval
+        if let deadline = checks.nextDeadline(at: clock.now), deadline > clock.now { next = min(next, deadline) }
+        heap.push(.poll, at: next.nanoseconds)
+    }
+
+    func poll() {
+        for index in catchUps.indices.reversed() where missing(&catchUps[index]) == nil {
+            metrics.catchUp.record(clock.now - catchUps[index].begun)
+            catchUps.remove(at: index)
+        }
+        for (check, goal) in checks.pending(at: clock.now) {
+            checks.look(check, at: clock.now) { tracker in
+                switch goal {
+                case .caughtUp: self.missing(&tracker)
+                case .converged: self.divergence()
+                }
+            }
+        }
+        if !catchUps.isEmpty || !checks.pending(at: clock.now).isEmpty { schedulePoll() }
+    }
+
+    /// What some live node still lacks of a goal.
+    private func missing(_ goal: inout GoalTracker) -> String? {
+        for host in hosts {
+            guard let ledger = host.process?.store.ledger else { continue }
+            if let lacking = goal.missing(at: host.index, ledger) { return "node:\(host.index) lacks \(lacking)" }
+        }
+        return nil
+    }
+
+    /// In what live nodes differ; nil when they are equal. Rows are compared only once the ledgers are equal.
+    private func divergence() -> String? {
+        let ledgers = hosts.compactMap { host in host.process.map { (node: host.index, digest: $0.store.ledger.fingerprint) } }
+        if let difference = Agreement.difference(in: "the ledgers", among: ledgers) { return difference }
+        var contents: [(node: Int, digest: Fingerprint)] = []
+        for host in hosts {
+            guard let store = host.process?.store else { continue }
+            do throws(StoreError) {
+                contents.append((host.index, try store.contentFingerprint()))
+            } catch {
+                return "node:\(host.index) cannot be read: \(error)"
+            }
+        }
+        return Agreement.difference(in: "the rows", among: contents)
+    }
+
+    /// The regular look: one node at a time, each in its turn.
+    func look() {
+        let host = hosts[looks % hosts.count]
+        looks += 1
+        if let store = host.process?.store {
+            checkBookkeeping(of: store, at: host)
+            if checks.watches(.noAcknowledgedWriteLost),
+                let missing = acknowledged.missing(from: store.ledger, onlyHost: host.index)
+            {
+                checks.violated(.noAcknowledgedWriteLost, at: clock.now, "node:\(host.index) itself lacks \(missing)")
+            }
+            host.process?.node.checkInvariants()
+        }
+        heap.push(.look, at: (clock.now + Self.lookInterval).nanoseconds)
+    }
+
+    private func checkBookkeeping(of store: Store, at host: Host) {
+        guard checks.watches(.bookkeepingMatchesRows) else { return }
+        do throws(StoreError) {
+            let problems = try store.verify()
+            if let first = problems.first {
+                checks.violated(.bookkeepingMatchesRows, at: clock.now, "node:\(host.index), \(problems.count) problems: \(first)")
+            }
+        } catch {
+            checks.violated(.bookkeepingMatchesRows, at: clock.now, "node:\(host.index) cannot be verified: \(error)")
+        }
+    }
+
+    // MARK: The end
+
+    func finish() -> SimulationReport {
+        poll()
+        metrics.catchUpsUnfinished = UInt64(catchUps.count)
+        for host in hosts {
+            guard let process = host.process else { continue }
+            process.node.checkInvariants()
+            checkBookkeeping(of: process.store, at: host)
+        }
+        checkAcknowledgedWrites()
+        let numbers = ReportMetrics.all.map { SimulationReport.Metric(name: $0.name, value: $0.value(metrics)) }
+        var results = checks.results(metrics: numbers)
+        if let first = storeFailures.first {
+            // No scenario asks for this one: a store that fails by itself invalidates every run.
+            results.append(
+                SimulationReport.CheckResult(name: "stores work", valid: false, detail: "\(storeFailures.count) failures; first: \(first)"))
+        }
+        return SimulationReport(
+            scenario: scenario.name, scenarioHash: scenario.hash, seed: seed, traceHash: trace.digest.description,
+            simulatedTime: scenario.duration, wallTime: nil, events: events, messagesDelivered: metrics.deliveredMessages,
+            bytesDelivered: metrics.deliveredBytes, checks: results, metrics: numbers)
+    }
+
+    private func checkAcknowledgedWrites() {
+        guard checks.watches(.noAcknowledgedWriteLost) else { return }
+        var verified: Set<Fingerprint> = []
+        for host in hosts {
+            guard let store = host.process?.store else { continue }
+            if let missing = acknowledged.missing(from: store.ledger) {
+                checks.violated(.noAcknowledgedWriteLost, at: clock.now, "node:\(host.index) lacks \(missing)")
+                return
+            }
+            do throws(StoreError) {
+                // Nodes with equal rows need one look only.
+                guard verified.insert(try store.contentFingerprint()).inserted else { continue }
+                if let wrong = try wrongRow(of: store) {
+                    checks.violated(.noAcknowledgedWriteLost, at: clock.now, "node:\(host.index), \(wrong)")
+                    return
+                }
+            } catch {
+                checks.violated(.noAcknowledgedWriteLost, at: clock.now, "node:\(host.index) cannot be read: \(error)")
+                return
+            }
+        }
+    }
+
+    private func wrongRow(of store: Store) throws(StoreError) -> String? {
+        let reader = try store.makeReader()
+        defer { reader.close() }
+        for (index, table) in workloads.tables.enumerated() {
+            guard let key = table.keys.first else { continue }
+            let columns = ([key] + table.values).map { TableShape.quote($0.name) }.joined(separator: ", ")
+            let cursor = try reader.prepare(Statement("SELECT \(columns) FROM \(TableShape.quote(table.name))"))
+            var rows: [(key: UInt64, marks: [UInt64])] = []
+            while let row = try cursor.next() {
+                guard let first = row.first, let number = WriteMark.keyNumber(of: first, column: key.name) else {
+                    return "table \(table.name) has a row whose key no workload makes"
+                }
+                rows.append((number, row.dropFirst().map(WriteMark.number)))
+            }
+            if let wrong = acknowledged.wrong(table: index, rows: rows) { return "table \(table.name), \(wrong)" }
+        }
+        return nil
+    }
+}

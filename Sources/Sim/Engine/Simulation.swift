@@ -1,0 +1,195 @@
+import PatinaProtocol
+import PatinaStore
+
+/// One run of a scenario: a whole cluster in one thread and in virtual time. The same scenario and seed give the same run, event for
+/// event, in every process and build; `docs/determinism.md` says what that rests on.
+public final class Simulation {
+    let scenario: Scenario
+    let seed: UInt64
+    let clock = VirtualClock()
+    var heap = EventHeap<Happening>()
+    var network: Network
+    var hosts: [Host] = []
+    /// Numbers of hosts by identity.
+    var hostOf: [ActorID: Int] = [:]
+    let faults: FaultPlan
+    var workloads: WorkloadPlan
+    var trace = TraceHash()
+    var metrics: RunMetrics
+    var checks: CheckBoard
+    var acknowledged = AcknowledgedWrites()
+    var connections: [Connection] = []
+    var sessions = SessionTable()
+    /// Seeds the cuts of session bytes.
+    let cutSeed: UInt64
+    /// Used again and again for what a node wants.
+    var effects = Effects()
+    /// Events that nodes have handled.
+    var events: UInt64 = 0
+    /// Times that something went wrong with a store that no scenario asked for.
+    var storeFailures: [String] = []
+    /// Faults that are active at present, and when the last one ended.
+    var activeFaults = 0
+    var lastFaultEnd = Instant(nanoseconds: -1)
+    /// Heals and restarts that the cluster has not recovered from yet.
+    var catchUps: [GoalTracker] = []
+    var looks = 0
+    var pollIsScheduled = false
+
+    private let uniqueMark: UnsafeMutableRawPointer
+
+    /// In release builds the invariants of a node are checked at one of this many of its events.
+    private static let invariantStride: UInt64 = 256
+    /// How often the invariants of `always` are looked at.
+    static let lookInterval: Duration = .seconds(1)
+
+    public init(scenario: Scenario, seed: UInt64) {
+        self.scenario = scenario
+        self.seed = seed
+        let root = Random(seed: seed)
+        network = Network(scenario: scenario, random: root.fork("link"))
+        faults = FaultPlan(scenario: scenario, random: root.fork("faults"))
+        workloads = WorkloadPlan(scenario: scenario, faults: faults, random: root.fork("workload"))
+        metrics = RunMetrics(nodes: scenario.topology.nodes)
+        checks = CheckBoard(checks: scenario.checks, faults: faults, end: .zero + scenario.duration)
+        var cuts = root.fork("session cuts")
+        cutSeed = cuts.next()
+        // The address of a byte is unique among the simulations of this process and plays no part in what happens.
+        uniqueMark = .allocate(byteCount: 1, alignment: 1)
+        makeHosts(root.fork("host"))
+        scheduleEverything()
+    }
+
+    deinit {
+        for host in hosts {
+            host.process?.store.close()
+            host.anchor?.close()
+        }
+        uniqueMark.deallocate()
+    }
+
+    private func makeHosts(_ random: Random) {
+        let count = scenario.topology.nodes
+        let unique = String(UInt(bitPattern: uniqueMark), radix: 16)
+        hosts.reserveCapacity(count)
+        for index in 0..<count {
+            let own = random.fork("host", UInt64(index))
+            var choices = own.fork("choices")
+            let limit = scenario.node.machine.clockSkew
+            let skew: Duration = limit > .zero ? choices.duration(in: .zero...(limit * 2)) - limit : .zero
+            hosts.append(
+                Host(
+                    index: index, address: Host.address(of: index), bootstrap: bootstrap(of: index, using: &choices),
+                    storeName: "simulation-\(unique)-\(index)", skew: skew,
+                    startAt: .zero + .nanoseconds(scenario.topology.join.over.nanoseconds / Int64(count) * Int64(index)), random: own))
+            hostOf[hosts[index].identity] = index
+        }
+        precondition(hostOf.count == count, "two hosts drew the same identity")
+    }
+
+    private func bootstrap(of index: Int, using random: inout Random) -> [Address] {
+        let count = scenario.topology.nodes
+        switch scenario.topology.join.via {
+        case .first: return index == 0 ? [] : [Host.address(of: 0)]
+        case .random(let wanted):
+            var others: [Int] = []
+            guard count > wanted + 1 else { return (0..<count).filter { $0 != index }.map(Host.address) }
+            while others.count < wanted {
+                let other = random.below(count)
+                if other != index, !others.contains(other) { others.append(other) }
+            }
+            return others.map(Host.address)
+        }
+    }
+
+    private func scheduleEverything() {
+        for host in hosts { heap.push(.hostStarts(host.index), at: host.startAt.nanoseconds) }
+        for (index, occurrence) in faults.occurrences.enumerated() {
+            heap.push(.faultStarts(occurrence: index), at: occurrence.start.nanoseconds)
+            if let end = occurrence.end { heap.push(.faultEnds(occurrence: index), at: end.nanoseconds) }
+        }
+        for index in workloads.sources.indices { scheduleTransaction(source: index) }
+        for (index, time) in checks.beginnings { heap.push(.checkBegins(index), at: time.nanoseconds) }
+        heap.push(.look, at: (Instant.zero + scenario.warmup).nanoseconds)
+    }
+
+    /// Runs to the end and judges every check.
+    public func run() -> SimulationReport {
+        let end = scenario.duration.nanoseconds
+        while let time = heap.firstTime, time <= end, let (_, happening) = heap.pop() {
+            clock.now = Instant(nanoseconds: time)
+            process(happening)
+        }
+        clock.now = .zero + scenario.duration
+        return finish()
+    }
+
+    private func process(_ happening: consuming Happening) {
+        switch happening {
+        case .hostStarts(let index): start(hosts[index])
+        case .timer(let index, let life, let timer):
+            let host = hosts[index]
+            guard host.life == life, host.isUp else { return }
+            trace.record(.timer, host: index, at: clock.now)
+            deliver(.deadlinePassed(timer), to: host)
+        case .datagram(let from, let to, let bytes): datagramArrives(from: from, to: to, bytes: bytes)
+        case .message(let message): messageArrives(message)
+        case .messageRetry(let message): attempt(message)
+        case .sessionItem(let arrival): sessionItemArrives(arrival)
+        case .sessionRetry(let session, let serial, let direction, let attempt):
+            pump(session, serial: serial, direction: direction, attempt: attempt)
+        case .transportEvent(let host, let life, let event): transportEventArrives(event, at: hosts[host], life: life)
+        case .connectionExpires(let connection, let epoch):
+            if connections[connection].epoch == epoch { lose(connection, initiator: nil) }
+        case .storeFinishes(let host, let life, let operation, let token):
+            storeFinishes(operation, token, at: hosts[host], life: life)
+        case .transactionArrives(let source): transactionArrives(source: source)
+        case .transactionFinishes(let life, let transaction): transactionFinishes(transaction, life: life)
+        case .faultStarts(let occurrence): faultStarts(occurrence)
+        case .faultEnds(let occurrence): faultEnds(occurrence)
+        case .checkBegins(let check): checkBegins(check)
+        case .poll:
+            pollIsScheduled = false
+            poll()
+        case .look: look()
+        }
+    }
+
+    /// Hands one event to a running node and does what it wants.
+    func deliver(_ event: Event, to host: Host) {
+        guard let process = host.process else { preconditionFailure("an event for host \(host.index), which is down") }
+        process.node.handle(event, now: clock.now, into: &effects)
+        events += 1
+        #if DEBUG
+        process.node.checkInvariants()
+        #else
+        if events % Self.invariantStride == 0 { process.node.checkInvariants() }
+        #endif
+        perform(for: host)
+    }
+
+    /// Does what the node of `host` wants, in order. Whatever follows from it waits in the heap: nothing is handled in between.
+    private func perform(for host: Host) {
+        guard !effects.isEmpty else { return }
+        let now = clock.now
+        // Taken out for the duration, so that the buffer is not accessed twice at the same time; its memory comes back.
+        var effects = Effects()
+        swap(&effects, &self.effects)
+        effects.drain { effect in
+            switch effect {
+            case .schedule(let timer, let at):
+                heap.push(.timer(host: host.index, life: host.life, timer), at: max(at, now).nanoseconds)
+            case .sendDatagram(let to, let bytes): sendDatagram(bytes, from: host, to: to)
+            case .sendMessage(let to, let bytes): sendMessage(bytes, from: host, to: to)
+            case .openSession(let id, let to): openSession(id, from: host, to: to)
+            case .writeSession(let id, let bytes): writeSession(id, .bytes(bytes), at: host)
+            case .finishSession(let id): writeSession(id, .finish, at: host)
+            case .resetSession(let id): resetSession(id, at: host)
+            case .store(let operation, let token): startStore(operation, token, at: host)
+            case .notify(let notice): observe(notice, at: host)
+            case .measure(let measurement): observe(measurement, at: host)
+            }
+        }
+        swap(&effects, &self.effects)
+    }
+}

@@ -1,0 +1,147 @@
+import PatinaProtocol
+
+/// What the network does to bytes on their way from one node to another, in one direction.
+///
+/// The rule is a value without state: it is shared by all links that it is for, and `LinkState` is what one link keeps.
+/// It knows neither a clock nor a queue of events: the caller says what time it is and is told when the bytes arrive.
+/// So the simulator applies it in virtual time, and a relay between real processes applies the same to real datagrams.
+///
+/// - Datagrams are lost, doubled, held back and dropped at the tail of a full queue.
+/// - Reliable transfers (messages, session bytes) arrive whole: what loss does to them is delay. Each round of losses costs
+///   a retransmission timeout, twice as long each time (RFC 9002, section 6.2, without its congestion window).
+/// - Both share the wire. A reliable sender slows itself down, so it never fills more than half of the queue in
+///   front of datagrams, however much it has to send.
+public struct LinkModel: Hashable, Sendable {
+    /// One-way latency, drawn for each datagram and each transfer; what it varies by is the jitter.
+    public var latency: Latency = .constant(.milliseconds(1))
+    /// Datagrams, and packets of transfers, that are lost, in millionths.
+    public var loss: UInt32 = 0
+    /// Datagrams that arrive twice, in millionths.
+    public var duplicate: UInt32 = 0
+    /// Datagrams that are held back so that later ones overtake them, in millionths.
+    public var reorder: UInt32 = 0
+    /// How long a datagram is held back at most.
+    public var reorderDelay: Duration = .milliseconds(50)
+    /// Bits a second; nil: no limit.
+    public var bandwidth: UInt64?
+    /// Bytes that wait for the wire before further datagrams are dropped.
+    public var queueBytes = 256 * 1_024
+
+    public init() {}
+
+    public enum Latency: Hashable, Sendable {
+        case constant(Duration)
+        case uniform(ClosedRange<Duration>)
+        /// A fixed part, and an exponentially distributed part with the given mean.
+        case exponential(minimum: Duration, mean: Duration)
+
+        /// One latency.
+        public func sample(_ random: inout Random) -> Duration {
+            switch self {
+            case .constant(let duration): duration
+            case .uniform(let range): random.duration(in: range)
+            case .exponential(let minimum, let mean): minimum + random.exponential(mean: mean)
+            }
+        }
+
+        /// The latency that half of the draws stay under, for timeouts that are derived from it.
+        public var typical: Duration {
+            switch self {
+            case .constant(let duration): duration
+            case .uniform(let range): .nanoseconds((range.lowerBound.nanoseconds + range.upperBound.nanoseconds) / 2)
+            case .exponential(let minimum, let mean): minimum + .nanoseconds(mean.nanoseconds * 7 / 10)
+            }
+        }
+    }
+}
+
+/// What one direction of one link remembers: its stream of randomness and when its wire is free again.
+public struct LinkState: Sendable {
+    fileprivate var random: Random
+    /// When the datagrams that were accepted are all on the wire.
+    fileprivate var datagramsDone: Instant = .zero
+    /// When the transfers that were accepted are all on the wire.
+    fileprivate var transfersDone: Instant = .zero
+
+    /// - Parameter random: a stream of this link's own, so that traffic elsewhere does not change its draws.
+    public init(random: Random) { self.random = random }
+}
+
+/// What becomes of a datagram.
+public enum DatagramFate: Hashable, Sendable {
+    case delivered(at: Instant)
+    case deliveredTwice(Instant, Instant)
+    case lost
+    /// The queue in front of the wire was full.
+    case queueFull
+}
+
+extension LinkModel {
+    /// Bytes of a transfer that travel in one packet.
+    private static let packetBytes = 1_200
+    /// Rounds of retransmission before a transfer is handed back to the caller.
+    private static let rounds = 8
+    /// How long a receiver may hold back an acknowledgement (RFC 9000, `max_ack_delay`).
+    private static let acknowledgementDelay: Duration = .milliseconds(25)
+
+    /// Sends a datagram.
+    public func sendDatagram(_ bytes: Int, at now: Instant, over state: inout LinkState) -> DatagramFate {
+        var departure = now
+        if let bandwidth {
+            let transfersAhead = min(state.transfersDone - now, LinkModel.time(queueBytes / 2, at: bandwidth))
+            let ahead = max(.zero, state.datagramsDone - now) + max(.zero, transfersAhead)
+            let room = LinkModel.time(queueBytes, at: bandwidth)
+            let own = LinkModel.time(bytes, at: bandwidth)
+            if ahead + own > room { return .queueFull }
+            departure = now + ahead + own
+            state.datagramsDone = max(now, state.datagramsDone) + own
+        }
+        // Every draw happens only where the rule asks for one: an unused feature costs nothing and shifts nothing.
+        if loss > 0, state.random.chance(partsPerMillion: loss) { return .lost }
+        var arrival = departure + latency.sample(&state.random)
+        if reorder > 0, state.random.chance(partsPerMillion: reorder) {
+            arrival = arrival + state.random.duration(in: .zero...reorderDelay)
+        }
+        if duplicate > 0, state.random.chance(partsPerMillion: duplicate) {
+            return .deliveredTwice(arrival, departure + latency.sample(&state.random))
+        }
+        return .delivered(at: arrival)
+    }
+
+    /// Sends a message, or bytes of a session, and says when all of them have arrived. Nil when the link lost some of them in
+    /// every round: the sender keeps trying, and may ask again after `retransmissionTimeout`.
+    public func transfer(_ bytes: Int, at now: Instant, over state: inout LinkState) -> Instant? {
+        var departure = now
+        if let bandwidth {
+            let free = max(now, max(state.transfersDone, state.datagramsDone))
+            state.transfersDone = free + LinkModel.time(bytes, at: bandwidth)
+            departure = state.transfersDone
+        }
+        let arrival = departure + latency.sample(&state.random)
+        guard loss > 0 else { return arrival }
+        var outstanding = max(1, (bytes + LinkModel.packetBytes - 1) / LinkModel.packetBytes)
+        var delay: Duration = .zero
+        var timeout = retransmissionTimeout
+        for _ in 0..<LinkModel.rounds {
+            var lost = 0
+            for _ in 0..<outstanding where state.random.chance(partsPerMillion: loss) { lost += 1 }
+            if lost == 0 { return arrival + delay }
+            outstanding = lost
+            delay += timeout
+            timeout = timeout * 2
+        }
+        return nil
+    }
+
+    /// How long a sender waits for an acknowledgement before it sends again.
+    public var retransmissionTimeout: Duration {
+        .nanoseconds(latency.typical.nanoseconds * 3) + LinkModel.acknowledgementDelay
+    }
+
+    /// How long `bytes` occupy a wire of `bandwidth` bits a second.
+    private static func time(_ bytes: Int, at bandwidth: UInt64) -> Duration {
+        let product = (UInt64(bytes) * 8).multipliedFullWidth(by: 1_000_000_000)
+        guard product.high < bandwidth else { return .seconds(3_600) }
+        return .nanoseconds(Int64(clamping: bandwidth.dividingFullWidth(product).quotient))
+    }
+}

@@ -1,0 +1,59 @@
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// Reads and writes whole files with the C library: the few that scenarios and reports are.
+enum FileAccess {
+    /// Scenario and schema files larger than this are refused.
+    static let sizeLimit = 16 * 1_024 * 1_024
+
+    struct Failure: Error {
+        let reason: String
+    }
+
+    /// The text of a file.
+    static func read(_ path: String) throws(Failure) -> String {
+        guard let file = fopen(path, "rb") else { throw Failure(reason: lastError) }
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 * 1_024)
+        while true {
+            let count = fread(&buffer, 1, buffer.count, file)
+            if count == 0 { break }
+            bytes += buffer[..<count]
+            if bytes.count > sizeLimit { throw Failure(reason: "it is larger than \(sizeLimit) bytes") }
+        }
+        if ferror(file) != 0 { throw Failure(reason: lastError) }
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw Failure(reason: "it is not UTF-8") }
+        return text
+    }
+
+    /// Replaces the content of a file.
+    static func write(_ text: String, to path: String) throws(Failure) {
+        guard let file = fopen(path, "wb") else { throw Failure(reason: lastError) }
+        let bytes = Array(text.utf8)
+        let count = fwrite(bytes, 1, bytes.count, file)
+        guard fclose(file) == 0, count == bytes.count else { throw Failure(reason: lastError) }
+    }
+
+    /// Makes a directory and those above it. One that exists is fine.
+    static func makeDirectory(_ path: String) throws(Failure) {
+        var prefix = path.hasPrefix("/") ? "/" : ""
+        for part in path.split(separator: "/") {
+            prefix += (prefix.isEmpty || prefix.hasSuffix("/") ? "" : "/") + part
+            if mkdir(prefix, 0o777) != 0, errno != EEXIST { throw Failure(reason: "\(prefix): \(lastError)") }
+        }
+    }
+
+    /// `path` as seen from the directory of `file`, unless it is absolute.
+    static func resolve(_ path: String, besides file: String) -> String {
+        guard !path.hasPrefix("/"), let slash = file.utf8.lastIndex(of: UInt8(ascii: "/")) else { return path }
+        return String(file[...slash]) + path
+    }
+
+    private static var lastError: String { String(cString: strerror(errno)) }
+}

@@ -1,0 +1,130 @@
+import PatinaProtocol
+
+/// Links and workloads.
+extension ScenarioReader {
+    // MARK: [[link]]
+
+    func readLinks(in topology: Topology) throws(ScenarioError) -> [LinkRule] {
+        var rules: [LinkRule] = []
+        let keys = ["from", "to", "direction", "latency", "loss", "duplicate", "reorder", "reorder_delay", "bandwidth", "queue"]
+        for table in try top.tables("link", allowed: keys) {
+            var rule = LinkRule()
+            rule.from = try selector("from", of: table, fixed: true) ?? .all
+            rule.to = try selector("to", of: table, fixed: true) ?? .all
+            rule.both = try table.choice("direction", LinkDirection.self) == .both
+            rule.latency = try readLatency(table, in: topology) ?? rule.latency
+            rule.model.loss = try table.share("loss") ?? 0
+            rule.model.duplicate = try table.share("duplicate") ?? 0
+            rule.model.reorder = try table.share("reorder") ?? 0
+            rule.model.reorderDelay = try table.duration("reorder_delay") ?? rule.model.reorderDelay
+            rule.model.bandwidth = try table.quantity("bandwidth", like: "\"100Mbit/s\"") { Quantity.bandwidth($0) }
+            rule.model.queueBytes = try table.bytes("queue") ?? rule.model.queueBytes
+            guard rule.model.queueBytes >= 2_048 else { throw table.error("queue", "a queue must hold at least one datagram: 2KiB or more") }
+            rules.append(rule)
+        }
+        // The rule that catches what no other one matched.
+        if rules.last?.from != .all || rules.last?.to != .all { rules.append(LinkRule()) }
+        return rules
+    }
+
+    private enum LinkDirection: String, CaseIterable { case one, both }
+
+    private enum LatencyModel: String, CaseIterable {
+        case constant, uniform, geo
+        case exponential = "exp"
+    }
+
+    private func readLatency(_ link: TableReader, in topology: Topology) throws(ScenarioError) -> LinkRule.LatencyRule? {
+        switch link["latency"] {
+        case nil: return nil
+        case .string:
+            guard let range = try link.durationRange("latency") else { return nil }
+            return .fixed(range.lowerBound == range.upperBound ? .constant(range.lowerBound) : .uniform(range))
+        case .some:
+            let keys = ["model", "value", "min", "max", "mean", "floor", "km_per_ms", "jitter"]
+            guard let table = try link.table("latency", allowed: keys) else { return nil }
+            guard let model = try table.choice("model", LatencyModel.self) else {
+                throw table.error(nil, "latency needs a model: \(LatencyModel.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))")
+            }
+            return try readLatency(model, table, in: topology)
+        }
+    }
+
+    private func readLatency(_ model: LatencyModel, _ table: TableReader, in topology: Topology) throws(ScenarioError) -> LinkRule.LatencyRule {
+        func required(_ key: String) throws(ScenarioError) -> Duration {
+            guard let duration = try table.duration(key) else { throw table.error(nil, "latency model \"\(model.rawValue)\" needs \(key)") }
+            return duration
+        }
+        func only(_ keys: String...) throws(ScenarioError) {
+            for key in ["value", "min", "max", "mean", "floor", "km_per_ms", "jitter"] where table[key] != nil && !keys.contains(key) {
+                throw table.error(key, "latency model \"\(model.rawValue)\" has no \(key)")
+            }
+        }
+        switch model {
+        case .constant:
+            try only("value")
+            return .fixed(.constant(try required("value")))
+        case .uniform:
+            try only("min", "max")
+            let (low, high) = (try required("min"), try required("max"))
+            guard low <= high else { throw table.error("max", "max must not be below min") }
+            return .fixed(.uniform(low...high))
+        case .exponential:
+            try only("min", "mean")
+            return .fixed(.exponential(minimum: try table.duration("min") ?? .zero, mean: try required("mean")))
+        case .geo:
+            try only("floor", "km_per_ms", "jitter")
+            guard !topology.regions.isEmpty else { throw table.error("model", "latency model \"geo\" needs topology.regions with lat and lon") }
+            return .geographic(
+                floor: try table.duration("floor") ?? .milliseconds(1),
+                kilometresPerMillisecond: try table.integer("km_per_ms", in: 1...300) ?? 75,
+                jitterPercent: try table.quantity("jitter", like: "\"15%\"") { Quantity.percent($0) } ?? 0)
+        }
+    }
+
+    // MARK: [[workload]]
+
+    func readWorkloads() throws(ScenarioError) -> [Workload] {
+        var workloads: [Workload] = []
+        for table in try top.tables(
+            "workload", allowed: ["kind", "table", "rate", "every", "keys", "at", "from", "to", "rows", "row", "columns"])
+        {
+            guard let kind = try table.choice("kind", Workload.Kind.self) else {
+                throw table.error(nil, "a workload needs a kind: \"upsert\" or \"delete\"")
+            }
+            let every = try table.duration("every")
+            let rate = try table.quantity("rate", like: "\"200/s\"") { Quantity.interval(rate: $0) }
+            guard let interval = every ?? rate, every == nil || rate == nil, interval > .zero else {
+                throw table.error(every == nil ? nil : "every", "a workload needs either rate, like \"200/s\", or every, like \"5ms\"")
+            }
+            let at = try table.string("at") == "any" ? .all : try selector("at", of: table, fixed: true) ?? .all
+            let workload = Workload(
+                kind: kind, table: try table.string("table") ?? "items", interval: interval, keys: try readKeys(table), at: at,
+                from: try anchor("from", of: table) ?? TimeAnchor(.warmup), to: try anchor("to", of: table) ?? TimeAnchor(.heal),
+                rows: try table.integer("rows", in: 1...100_000) ?? 1, rowBytes: try table.bytes("row") ?? 64,
+                columns: try table.choice("columns", Workload.Columns.self) ?? .all)
+            guard workload.rowBytes <= 1_048_576 else { throw table.error("row", "a row may have at most 1MiB") }
+            workloads.append(workload)
+        }
+        return workloads
+    }
+
+    private enum KeyDistribution: String, CaseIterable { case uniform, zipf, sequential }
+
+    private func readKeys(_ workload: TableReader) throws(ScenarioError) -> Workload.Keys {
+        guard let table = try workload.table("keys", allowed: ["dist", "n", "s"]) else { return .uniform(count: 1_000) }
+        guard let distribution = try table.choice("dist", KeyDistribution.self) else {
+            throw table.error(nil, "keys need dist: \"uniform\", \"zipf\" or \"sequential\"")
+        }
+        let count = try table.integer("n", in: 1...1_000_000)
+        let exponent = try table.thousandths("s", in: 0...10_000)
+        if distribution != .zipf, exponent != nil { throw table.error("s", "only the zipf distribution has s") }
+        switch distribution {
+        case .uniform: return .uniform(count: count ?? 1_000)
+        case .zipf: return .zipf(count: count ?? 1_000, exponent: exponent ?? 1_000)
+        case .sequential:
+            if count != nil { throw table.error("n", "sequential keys never repeat, so they have no n") }
+            return .sequential
+        }
+    }
+}

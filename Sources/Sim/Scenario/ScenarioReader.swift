@@ -1,0 +1,218 @@
+import PatinaProtocol
+import PatinaStore
+
+extension Scenario {
+    /// Reads a scenario file. Schema files that it names are looked for beside it.
+    ///
+    /// - Parameter overrides: `path=value` each, as with `--set`.
+    public static func load(path: String, overrides: [String] = []) throws(ScenarioError) -> Scenario {
+        let text: String
+        do {
+            text = try FileAccess.read(path)
+        } catch {
+            throw ScenarioError(file: path, line: nil, message: "the scenario cannot be read: \(error.reason)")
+        }
+        return try parse(text, file: path, overrides: overrides)
+    }
+
+    /// Reads a scenario from its text. `file` is what errors call it, and where schema files are looked for.
+    public static func parse(_ text: String, file: String, overrides: [String] = []) throws(ScenarioError) -> Scenario {
+        var document = try DocumentValue.parse(text, file: file)
+        var source = DocumentSource(file: file, locator: KeyLocator(text))
+        try Overrides.apply(overrides, to: &document, source: &source)
+        return try ScenarioReader(document: document, source: source).read()
+    }
+}
+
+/// Turns a document into a scenario: the frame, the run, the topology, the schema. Links, workloads, faults and checks have files of their own.
+struct ScenarioReader {
+    static let formatVersion = 1
+    /// Nodes that one simulation may have.
+    static let nodesMaximum = 10_000
+    /// Used when a scenario names no schema.
+    static let builtInSchema = """
+        CREATE TABLE items (
+            id INTEGER NOT NULL PRIMARY KEY,
+            name TEXT NOT NULL DEFAULT '',
+            amount INTEGER NOT NULL DEFAULT 0,
+            payload BLOB NOT NULL DEFAULT x''
+        );
+        CREATE TABLE services (
+            node TEXT NOT NULL,
+            id TEXT NOT NULL,
+            name TEXT NOT NULL DEFAULT '',
+            port INTEGER NOT NULL DEFAULT 0,
+            meta TEXT NOT NULL DEFAULT '{}',
+            PRIMARY KEY (node, id)
+        );
+        """
+
+    let source: DocumentSource
+    let top: TableReader
+
+    init(document: DocumentValue, source: DocumentSource) throws(ScenarioError) {
+        self.source = source
+        top = try TableReader(
+            document, at: [], in: source,
+            allowed: ["format", "name", "about", "run", "topology", "link", "node", "schema", "workload", "fault", "check"])
+    }
+
+    func read() throws(ScenarioError) -> Scenario {
+        guard let format = try top.integer("format", in: 0...Int.max) else {
+            throw ScenarioError(file: source.file, line: nil, message: "format = \(Self.formatVersion) is required at the top of the file")
+        }
+        guard format == Self.formatVersion else {
+            throw top.error("format", "format \(format) is unknown; this build reads format \(Self.formatVersion)")
+        }
+        let name = try top.requiredString("name")
+        let about = try top.requiredString("about")
+        let run = try readRun()
+        let topology = try readTopology()
+        let faults = try readFaults()
+        let links = try readLinks(in: topology)
+        let node: NodeSettings
+        if let value = top["node"] { node = try NodeKey.read(value, at: top.path(of: "node"), in: source) } else { node = NodeSettings() }
+        let schema = try readSchema()
+        let workloads = try readWorkloads()
+        let scenario = Scenario(
+            name: name, about: about, duration: run.duration, warmup: run.warmup, drain: run.drain, seeds: run.seeds, topology: topology,
+            links: links, node: node, schema: schema, workloads: workloads, faults: faults, checks: try readChecks(),
+            tables: try readTables(schema, workloads), file: source.file)
+        try validate(scenario)
+        return scenario
+    }
+
+    // MARK: [run]
+
+    private func readRun() throws(ScenarioError) -> (duration: Duration, warmup: Duration, drain: Duration, seeds: Scenario.Seeds) {
+        guard let table = try top.table("run", allowed: ["duration", "warmup", "seeds", "drain"]) else {
+            throw ScenarioError(file: source.file, line: nil, message: "[run] with a duration is required")
+        }
+        guard let duration = try table.duration("duration") else { throw table.error(nil, "run.duration is required") }
+        let warmup = try table.duration("warmup") ?? min(.seconds(5), duration / 4)
+        let drain = try table.duration("drain") ?? min(.seconds(10), duration / 4)
+        guard duration > .zero else { throw table.error("duration", "a run needs some time") }
+        guard warmup + drain < duration else {
+            throw table.error("duration", "warmup (\(Quantity.print(warmup))) and drain (\(Quantity.print(drain))) leave nothing of the run")
+        }
+        return (duration, warmup, drain, try readSeeds(table))
+    }
+
+    private func readSeeds(_ table: TableReader) throws(ScenarioError) -> Scenario.Seeds {
+        switch table["seeds"] {
+        case nil: return .range(from: 1, count: 1)
+        case .table:
+            guard let inner = try table.table("seeds", allowed: ["from", "count"]) else { return .range(from: 1, count: 1) }
+            let from = try inner.integer("from", in: 0...Int.max) ?? 1
+            return .range(from: UInt64(from), count: try inner.integer("count", in: 1...10_000_000) ?? 1)
+        case .array(let values):
+            var seeds: [UInt64] = []
+            for value in values {
+                guard case .integer(let number) = value, number >= 0 else {
+                    throw table.error("seeds", "seeds must be whole numbers, not \(value.kind)")
+                }
+                seeds.append(UInt64(number))
+            }
+            guard !seeds.isEmpty else { throw table.error("seeds", "at least one seed is needed") }
+            return .list(seeds)
+        case .some: throw table.error("seeds", "seeds must be like { from = 1, count = 25 } or [7, 42]")
+        }
+    }
+
+    // MARK: [topology]
+
+    private func readTopology() throws(ScenarioError) -> Topology {
+        guard let table = try top.table("topology", allowed: ["nodes", "regions", "join"]) else {
+            throw ScenarioError(file: source.file, line: nil, message: "[topology] with a number of nodes is required")
+        }
+        guard let nodes = try table.integer("nodes", in: 1...Self.nodesMaximum) else { throw table.error(nil, "topology.nodes is required") }
+        var topology = Topology(nodes: nodes)
+        for region in try table.tables("regions", allowed: ["name", "lat", "lon", "weight"]) {
+            let name = try region.requiredString("name")
+            guard !topology.regions.contains(where: { $0.name == name }) else { throw region.error("name", "there are two regions \"\(name)\"") }
+            topology.regions.append(
+                Topology.Region(
+                    name: name, latitude: try region.thousandths("lat", in: -90_000...90_000) ?? 0,
+                    longitude: try region.thousandths("lon", in: -180_000...180_000) ?? 0,
+                    weight: try region.integer("weight", in: 1...1_000_000) ?? 1))
+        }
+        if let join = try table.table("join", allowed: ["via", "over"]) {
+            if let via = try join.string("via") {
+                switch (via, Selector.parse(via)) {
+                case ("first", _): topology.join.via = .first
+                case (_, .random(let count)): topology.join.via = .random(count)
+                default: throw join.error("via", "via = \"\(via)\" is not understood; expected \"first\" or \"3 random\"")
+                }
+            }
+            if let over = try join.duration("over") { topology.join.over = over }
+        }
+        return topology
+    }
+
+    // MARK: [schema]
+
+    private func readSchema() throws(ScenarioError) -> [SchemaFile] {
+        guard let table = try top.table("schema", allowed: ["files", "sql"]) else {
+            return [SchemaFile(path: "built-in", text: Self.builtInSchema)]
+        }
+        var files: [SchemaFile] = []
+        for path in try table.strings("files") ?? [] {
+            do throws(FileAccess.Failure) {
+                files.append(SchemaFile(path: path, text: try FileAccess.read(FileAccess.resolve(path, besides: source.file))))
+            } catch {
+                throw table.error("files", "the schema file \(path) cannot be read: \(error.reason)")
+            }
+        }
+        for (index, text) in (try table.strings("sql") ?? []).enumerated() {
+            files.append(SchemaFile(path: "\(source.file)#schema.sql[\(index)]", text: text))
+        }
+        guard !files.isEmpty else { throw table.error(nil, "[schema] names neither files nor sql") }
+        return files
+    }
+
+    /// Asks SQLite for the tables that workloads write.
+    private func readTables(_ schema: [SchemaFile], _ workloads: [Workload]) throws(ScenarioError) -> [TableShape] {
+        let probe: SchemaProbe
+        do throws(StoreError) {
+            probe = try SchemaProbe(schema)
+        } catch {
+            throw top.error("schema", "the schema is refused: \(error)")
+        }
+        var shapes: [TableShape] = []
+        for (index, workload) in workloads.enumerated() where !shapes.contains(where: { $0.name == workload.table }) {
+            let path: [PathStep] = [.key("workload"), .index(index)]
+            guard let shape = probe.shape(of: workload.table) else {
+                throw source.error(
+                    at: path + [.key("table")], "the schema has no table \"\(workload.table)\"",
+                    suggestion: Spelling.nearest(to: workload.table, among: probe.tables))
+            }
+            guard (1...TableShape.valueColumnsMaximum).contains(shape.values.count), !shape.keys.isEmpty else {
+                throw source.error(
+                    at: path + [.key("table")],
+                    "workloads write tables with a primary key and 1 to \(TableShape.valueColumnsMaximum) other columns")
+            }
+            shapes.append(shape)
+        }
+        return shapes
+    }
+
+    // MARK: Shared
+
+    /// A selector, which must mean the same nodes in every run when `fixed`.
+    func selector(_ key: String, of table: TableReader, fixed: Bool) throws(ScenarioError) -> Selector? {
+        guard let text = try table.string(key) else { return nil }
+        guard let selector = Selector.parse(text) else {
+            throw table.error(key, "\(key) = \"\(text)\" is no selector; expected one of \(Selector.example)")
+        }
+        if fixed, !selector.isFixed { throw table.error(key, "\(key) = \"\(text)\": a random selection is not possible here") }
+        return selector
+    }
+
+    func anchor(_ key: String, of table: TableReader) throws(ScenarioError) -> TimeAnchor? {
+        guard let text = try table.string(key) else { return nil }
+        guard let anchor = TimeAnchor.parse(text) else {
+            throw table.error(key, "\(key) = \"\(text)\" is no point in time; expected one of \(TimeAnchor.example)")
+        }
+        return anchor
+    }
+}

@@ -1,0 +1,28 @@
+import PatinaProtocol
+
+/// All workloads of a run.
+struct WorkloadPlan {
+    let tables: [TableShape]
+    private(set) var sources: [WorkloadSource] = []
+    /// The last mark that a written row was given.
+    private var lastNumber: UInt64 = 0
+
+    init(scenario: Scenario, faults: FaultPlan, random: Random) {
+        tables = scenario.tables
+        for (index, workload) in scenario.workloads.enumerated() {
+            guard let table = tables.firstIndex(where: { $0.name == workload.table }) else {
+                preconditionFailure("the table \(workload.table) was there when the scenario was read")
+            }
+            // By index: two workloads may be alike.
+            var own = random.fork("workload", UInt64(index))
+            let nodes = workload.at.choose(
+                from: scenario.topology, taken: [Bool](repeating: false, count: scenario.topology.nodes), using: &own)
+            // An anchor of a fault that does not strike in this run: nothing is written.
+            guard !nodes.isEmpty, let from = faults.time(of: workload.from), let to = faults.time(of: workload.to), from < to else { continue }
+            sources.append(WorkloadSource(workload, table: table, shape: tables[table], nodes: nodes, from: from, to: to, random: own))
+        }
+    }
+
+    /// The transaction of a source that is due.
+    mutating func take(source: Int) -> PlannedTransaction { sources[source].take(number: &lastNumber) }
+}

@@ -14,7 +14,10 @@ extension Membership {
                 outputs.append(.measure(.dropped(.members)))
                 return
             }
-            return adopt(claim, over: nil, now: now, into: &outputs)
+            // What the first list introduces, those who sent it spread already. Doing it too helps when many join together,
+            // as long as there is little of it.
+            let isSpread = hasBacklog && wholesale && sender == firstInformant
+            return adopt(claim, over: nil, isNews: !isSpread, now: now, into: &outputs)
         }
         var claim = claim
         if wholesale, claim.state == .down, entry.state.isPresent {
@@ -25,13 +28,17 @@ extension Membership {
             generation: entry.record.generation, incarnation: entry.incarnation, state: entry.state)
         if claim.precedence > present {
             adopt(claim, over: entry, now: now, into: &outputs)
-        } else if claim.state == .suspect, claim.precedence == present {
-            confirm(actor, by: claim.marks, now: now, into: &outputs)
+        } else if claim.precedence == present {
+            if claim.state == .suspect, confirm(actor, by: claim.marks, now: now, into: &outputs) { return }
+            // Only a backlog is worth saving at; otherwise sending more than is needed is what beats loss.
+            if hasBacklog, actor != sender { updates.heard(actor) }
         }
     }
 
     /// Makes a claim what this node believes. It must be about another member, and win over `former`.
-    mutating func adopt(_ claim: MemberClaim, over former: Entry?, now: Instant, into outputs: inout [Output]) {
+    mutating func adopt(
+        _ claim: MemberClaim, over former: Entry?, isNews: Bool = true, now: Instant, into outputs: inout [Output]
+    ) {
         let actor = claim.record.actor
         let wasPresent = former?.state.isPresent ?? false
         var entry = former ?? Entry(record: claim.record, incarnation: claim.incarnation, state: claim.state, since: now)
@@ -64,7 +71,7 @@ extension Membership {
             suspicions[actor] = nil
         }
         notify(claim, over: former, into: &outputs)
-        spread(actor, now: now, into: &outputs)
+        if isNews { spread(actor, now: now, into: &outputs) }
     }
 
     private func notify(_ claim: MemberClaim, over former: Entry?, into outputs: inout [Output]) {

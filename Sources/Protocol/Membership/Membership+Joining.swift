@@ -6,11 +6,12 @@ extension Membership {
         life += 1
         startedAt = now
         probe = nil
+        firstInformant = nil
         isGossipScheduled = false
         probeDue = now + timingRandom.duration(in: .zero...configuration.probePeriod)
-        let exchangeDelay = timingRandom.duration(in: .zero...configuration.exchangePeriod)
+        isExchangeUrgent = true
         outputs.append(.schedule(.probe(life: life), at: probeDue))
-        outputs.append(.schedule(.exchange(life: life), at: now + exchangeDelay))
+        outputs.append(.schedule(.exchange(life: life), at: now + exchangeDelay()))
         outputs.append(.schedule(.forget(life: life), at: now + forgetPeriod))
         announcePeriodPassed(now: now, into: &outputs)
     }
@@ -100,11 +101,20 @@ extension Membership {
 
     /// Compares lists with one random member, so that what gossip missed is repaired.
     mutating func exchange(now: Instant, into outputs: inout [Output]) {
-        let period = configuration.exchangePeriod
-        let delay = timingRandom.duration(in: period * 4 / 5...period * 6 / 5)
-        outputs.append(.schedule(.exchange(life: life), at: now + delay))
-        guard let peer = pick(1).first else { return }
+        outputs.append(.schedule(.exchange(life: life), at: now + exchangeDelay()))
+        exchangesSkipped += 1
+        guard isExchangeUrgent || exchangesSkipped >= Membership.exchangeStep, let peer = pick(1).first else { return }
+        exchangesSkipped = 0
+        isExchangeUrgent = false
         send(.compare(view), to: peer.address, reliably: true, into: &outputs)
+    }
+
+    /// A list that was found to differ is compared again after the sixth part of a period, until one does not differ.
+    private static let exchangeStep = 6
+
+    private mutating func exchangeDelay() -> Duration {
+        let step = configuration.exchangePeriod / Membership.exchangeStep
+        return timingRandom.duration(in: step * 4 / 5...step * 6 / 5)
     }
 
     // MARK: Leaving and returning

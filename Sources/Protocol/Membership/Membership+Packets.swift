@@ -20,10 +20,14 @@ extension Membership {
             return
         }
         learn(present, by: sender, wholesale: false, now: now, into: &outputs)
+        let incarnation = identity.incarnation
         var isList = false
         if case .list = packet.body { isList = true }
+        if isList, firstInformant == nil { firstInformant = sender }
         for claim in packet.claims { learn(claim, by: sender, wholesale: isList, now: now, into: &outputs) }
         answer(packet, reliably: reliably, now: now, into: &outputs)
+        // Who accuses us must hear the objection, whatever becomes of the gossip.
+        if incarnation != identity.incarnation { send(.gossip, to: packet.sender.address, reliably: true, into: &outputs) }
     }
 
     private mutating func answer(_ packet: MembershipPacket, reliably: Bool, now: Instant, into outputs: inout [Output]) {
@@ -50,10 +54,13 @@ extension Membership {
         case .announce:
             sendList(to: sender.address, wantsAnswer: false, into: &outputs)
         case .compare(let theirs):
-            if theirs != view { sendList(to: sender.address, wantsAnswer: true, into: &outputs) }
-            tellIfDown(sender, into: &outputs)
+            guard theirs != view else { return tellIfDown(sender, into: &outputs) }
+            isExchangeUrgent = true
+            sendList(to: sender.address, wantsAnswer: true, into: &outputs)
         case .list(let wantsAnswer):
-            if wantsAnswer { sendList(to: sender.address, wantsAnswer: false, into: &outputs) } else { tellIfDown(sender, into: &outputs) }
+            guard wantsAnswer else { return tellIfDown(sender, into: &outputs) }
+            isExchangeUrgent = true
+            sendList(to: sender.address, wantsAnswer: false, into: &outputs)
         case .unknown:
             outputs.append(.measure(.skipped(.membership)))
             tellIfDown(sender, into: &outputs)
@@ -68,13 +75,13 @@ extension Membership {
 
     // MARK: Out
 
-    /// Sends one packet, with as much pending news as fits a datagram. When `subject` is under suspicion or gone, that
-    /// comes first, whether it is pending or not: Lifeguard's buddy.
+    /// Sends one packet, with as much pending news as fits a datagram (or `bulk` bytes). When `subject` is under suspicion
+    /// or gone, that comes first, whether it is pending or not: Lifeguard's buddy.
     mutating func send(
         _ body: MembershipPacket.Body, to address: Address, about subject: ActorID? = nil, reliably: Bool = false,
-        into outputs: inout [Output]
+        bulk: Int = 0, into outputs: inout [Output]
     ) {
-        let budget = max(256, limits.datagramBytes)
+        let budget = max(256, limits.datagramBytes, bulk)
         var writer = MembershipPacket.writer(
             sender: identity, body: body, capacity: updates.isEmpty ? MembershipPacket.headBytes + 80 : budget)
         if let subject, let claim = claim(about: subject), claim.state != .alive { claim.write(to: &writer) }
@@ -117,12 +124,21 @@ extension Membership {
         outputs.append(.schedule(.gossip(life: life), at: now + delay))
     }
 
+    /// Much came or went at once: more news is pending than two datagrams take.
+    var hasBacklog: Bool { updates.bytes > 2 * limits.datagramBytes }
+
     mutating func gossip(now: Instant, into outputs: inout [Output]) {
         isGossipScheduled = false
         let peers = pick(configuration.gossipFanout)
         // Alone there is nobody to tell; whoever joins is sent the whole list.
         if peers.isEmpty { updates.removeAll() }
-        for peer in peers where !updates.isEmpty { send(.gossip, to: peer.address, into: &outputs) }
+        // A backlog, after many came or went at once, would take long to drain by datagrams. A quarter of it at a time, so
+        // that what others send meanwhile is noticed.
+        let isBacklog = hasBacklog
+        let bulk = isBacklog ? min(configuration.listMessageBytes, limits.messageBytes, updates.bytes) / 4 : 0
+        for peer in peers where !updates.isEmpty {
+            send(.gossip, to: peer.address, reliably: isBacklog, bulk: bulk, into: &outputs)
+        }
         guard !updates.isEmpty else { return }
         isGossipScheduled = true
         outputs.append(.schedule(.gossip(life: life), at: now + configuration.gossipPeriod))

@@ -16,8 +16,10 @@ extension Membership {
         return Suspicion(started: now, marks: marks, deadline: deadline)
     }
 
-    /// Others suspect the suspect `actor` too. News about it is spread again while it may still shorten the suspicion.
-    mutating func confirm(_ actor: ActorID, by marks: [UInt32], now: Instant, into outputs: inout [Output]) {
+    /// Others suspect the suspect `actor` too. News about it is spread again while it may still shorten the suspicion. Returns
+    /// whether there was any.
+    @discardableResult
+    mutating func confirm(_ actor: ActorID, by marks: [UInt32], now: Instant, into outputs: inout [Output]) -> Bool {
         guard var suspicion = suspicions[actor] else {
             preconditionFailure("a member is confirmed as suspect, but no suspicion of it is known")
         }
@@ -26,7 +28,7 @@ extension Membership {
             suspicion.marks.append(mark)
             grew = true
         }
-        guard grew else { return }
+        guard grew else { return false }
         let deadline = suspicion.started + suspicionTime(confirmations: suspicion.marks.count - 1)
         if deadline < suspicion.deadline {
             suspicion.deadline = deadline
@@ -34,6 +36,7 @@ extension Membership {
         }
         suspicions[actor] = suspicion
         spread(actor, now: now, into: &outputs)
+        return true
     }
 
     /// This node's own probe of `actor` failed.

@@ -98,10 +98,15 @@ public struct Membership: ~Copyable {
     var doubt = 0
     var probeDue = Instant.zero
     var isGossipScheduled = false
+    /// A list was found to differ, or none was compared yet.
+    var isExchangeUrgent = true
+    var exchangesSkipped = 0
 
     var bootstrap: [Address]
     /// Members of an earlier run that were not heard of yet.
     var known: [MemberRecord]
+    /// Who sent the first list after the start.
+    var firstInformant: ActorID?
     /// Announcements since the node last knew somebody.
     var joinAttempts = 0
     var startedAt = Instant.zero

@@ -77,6 +77,7 @@ extension MembershipPacket {
         incarnation = try MemberClaim.readCounter(from: &head, of: "an incarnation")
         var record = try reader.readRecord()
         body = try Body(kind: kind, &record)
+        claims.reserveCapacity(reader.remaining / 27)
         while !reader.isAtEnd {
             if let claim = try MemberClaim.read(from: &reader) { claims.append(claim) } else { skipped += 1 }
         }

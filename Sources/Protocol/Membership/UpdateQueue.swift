@@ -13,7 +13,13 @@ struct UpdateQueue: Sendable {
         var token: UInt64
         /// Bytes that the news takes in a packet.
         var size: Int
+        /// How often it came back from others, in units of one sending.
+        var heard = 0
     }
+
+    /// Who sends us what we are sending has been reached without us, and is sending it too. So hearing news counts like
+    /// sending it twice. (Feedback with a counter: Demers and others, "Epidemic Algorithms", 1987, section 1.4.)
+    private static let hearingWeight = 2
 
     private var pending: [ActorID: Pending] = [:]
     /// By the number of times that the news was sent.
@@ -21,6 +27,8 @@ struct UpdateQueue: Sendable {
     private var lastToken: UInt64 = 0
     /// In all buckets, the stale ones included.
     private var items = 0
+    /// Bytes of all pending news.
+    private(set) var bytes = 0
 
     init() {}
 
@@ -32,6 +40,7 @@ struct UpdateQueue: Sendable {
     /// There is news about `actor`, of `size` bytes, that nobody was sent yet.
     mutating func add(_ actor: ActorID, size: Int) {
         lastToken += 1
+        bytes += size - (pending[actor]?.size ?? 0)
         pending[actor] = Pending(token: lastToken, size: size)
         if buckets.isEmpty { buckets.append([]) }
         buckets[0].append(Item(actor: actor, token: lastToken))
@@ -39,8 +48,12 @@ struct UpdateQueue: Sendable {
         if items > 2 * pending.count + 64 { compact() }
     }
 
+    /// Somebody sent us the same news about `actor`.
+    mutating func heard(_ actor: ActorID) { pending[actor]?.heard += UpdateQueue.hearingWeight }
+
     mutating func remove(_ actor: ActorID) {
-        pending[actor] = nil
+        guard let news = pending.removeValue(forKey: actor) else { return }
+        bytes -= news.size
         if pending.isEmpty { removeAll() }
     }
 
@@ -48,12 +61,13 @@ struct UpdateQueue: Sendable {
         pending.removeAll()
         for index in buckets.indices { buckets[index].removeAll() }
         items = 0
+        bytes = 0
     }
 
-    /// Takes members whose news fits `bytes` together, and counts it as sent once more; after `limit` times it is done with.
-    mutating func take(bytes: Int, limit: Int) -> [ActorID] {
+    /// Takes members whose news fits `capacity` bytes together, and counts it as sent once more; after `limit` times it is done with.
+    mutating func take(bytes capacity: Int, limit: Int) -> [ActorID] {
         var taken: [ActorID] = []
-        var rest = bytes
+        var rest = capacity
         // What was taken rises to the next bucket only after that one was gone through, so that nothing is taken twice.
         var risen: [Item] = []
         var sent = 0
@@ -62,6 +76,10 @@ struct UpdateQueue: Sendable {
             var rising: [Item] = []
             while let item = buckets[sent].popLast() {
                 guard let news = pending[item.actor], news.token == item.token else { items -= 1; continue }
+                guard sent + news.heard < limit else {
+                    finish(item.actor, news)
+                    continue
+                }
                 guard news.size <= rest else {
                     buckets[sent].append(item)
                     isFull = true
@@ -69,9 +87,8 @@ struct UpdateQueue: Sendable {
                 }
                 rest -= news.size
                 taken.append(item.actor)
-                if sent + 1 >= limit {
-                    pending[item.actor] = nil
-                    items -= 1
+                if sent + news.heard + 1 >= limit {
+                    finish(item.actor, news)
                 } else {
                     rising.append(item)
                 }
@@ -86,6 +103,12 @@ struct UpdateQueue: Sendable {
             buckets[sent].append(contentsOf: risen.reversed())
         }
         return taken
+    }
+
+    private mutating func finish(_ actor: ActorID, _ news: Pending) {
+        pending[actor] = nil
+        items -= 1
+        bytes -= news.size
     }
 
     /// Drops the stale items, so that a member that changes all the time does not fill the queue.

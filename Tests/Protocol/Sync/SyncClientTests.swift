@@ -177,6 +177,37 @@ import Testing
         #expect(harness.measured.contains(.synced(with: Sample.actor(1), chunks: 3, bytes: 9)))
     }
 
+    @Test("sync: a few versions may still be on their way, so they are asked for a little later, and only if they did not come")
+    func grace() throws {
+        let harness = SyncHarness { $0.sync.graceTime = .milliseconds(250) }
+        let id = try requesting(harness)
+        #expect(try harness.requested == nil)
+        #expect(harness.scheduled.map(\.at) == [harness.now + .milliseconds(250)])
+        harness.context.ledger.apply(.completed(Sample.actor(9), versions: 1...8))
+        harness.advance(.milliseconds(250))
+        harness.handle(.deadlinePassed(.request(id)))
+        harness.askOn()
+        #expect(try harness.requested == [.versions(Sample.actor(9), 9...10)])
+        // Many versions are no accident of timing.
+        let behind = SyncHarness { $0.sync.graceTime = .milliseconds(250) }
+        _ = try requesting(behind, head: 65)
+        #expect(try behind.requested != nil)
+    }
+
+    @Test("sync: after long agreement a difference is looked into at once, however many sessions found nothing before")
+    func noPauseAfterAgreement() throws {
+        let harness = SyncHarness()
+        for _ in 0..<5 {
+            let id = try #require(harness.openSession(within: .seconds(60)))
+            harness.receive(id, .equal, isFirst: true)
+            harness.handle(.sessionFinished(id))
+        }
+        harness.advance(.seconds(1))
+        let heard = harness.now
+        _ = try #require(harness.openSession(with: 1, digest: theirs))
+        #expect(harness.now - heard <= .milliseconds(700))
+    }
+
     @Test("sync: two sessions never ask for the same, and what waits for the store is not asked for again")
     func twoServers() throws {
         let harness = SyncHarness { $0.sync.rangeVersions = 4; $0.limits.syncRequestRanges = 1 }

@@ -10,6 +10,7 @@ final class SyncHarness {
     /// Member 0 of `members`.
     init(members: Int = 4, ledger: VersionLedger = VersionLedger(), configure: (inout NodeConfiguration) -> Void = { _ in }) {
         var configuration = Sample.configuration(0)
+        configuration.sync.graceTime = .zero
         configure(&configuration)
         context = Sample.context(members, ledger: ledger, intake: Intake(limits: configuration.limits))
         sync = Sync(configuration: configuration, fingerprint: ledger.fingerprint, random: Random(seed: 1))

@@ -58,12 +58,12 @@ public struct Broadcast: ~Copyable {
         actor = configuration.actor
         address = configuration.address
         envelope = Envelope(cluster: configuration.cluster, kind: .broadcast)
-        self.configuration = configuration.broadcast
+        self.configuration = configuration.broadcast.sane
         limits = configuration.limits
         self.random = random
         cache = PayloadCache(
             chunkLimit: limits.cachedChunks, byteLimit: limits.cachedBytes, lifetime: configuration.broadcast.cacheLifetime)
-        missing = MissingChunks(configuration: configuration.broadcast, limit: limits.missingChunks)
+        missing = MissingChunks(configuration: configuration.broadcast.sane, limit: limits.missingChunks)
     }
 
     mutating func handle(_ event: Event, now: Instant, context: NodeContext, into outputs: inout [Output]) {

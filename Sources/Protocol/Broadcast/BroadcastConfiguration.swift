@@ -3,7 +3,7 @@ public struct BroadcastConfiguration: Hashable, Sendable {
     /// The way in which the receivers of a chunk are chosen. All nodes of a cluster should use the same one; mixing them
     /// costs duplicates, never a lost change.
     public var kind: Kind = .trees
-    /// Trees: children of a node in each of the two trees. Flood: random members that a new chunk is pushed to.
+    /// Trees: children of a node in each of the two trees, at least 2. Flood: random members that a new chunk is pushed to.
     public var fanout = 8
     /// How long announcements are collected before they are sent.
     public var announceInterval: Duration = .milliseconds(50)
@@ -22,6 +22,17 @@ public struct BroadcastConfiguration: Hashable, Sendable {
     public var hopLimit: UInt64 = 32
 
     public init() {}
+
+    /// The configuration with every value raised to the nearest that the machine can work with.
+    var sane: BroadcastConfiguration {
+        var result = self
+        // A chain would be longer than the hop limit.
+        result.fanout = max(fanout, kind == .trees ? 2 : 1)
+        result.announceInterval = max(announceInterval, .zero)
+        result.graftDelay = max(graftDelay, .zero)
+        result.graftTimeout = max(graftTimeout, .milliseconds(1))
+        return result
+    }
 
     public enum Kind: UInt8, Hashable, Sendable, CaseIterable {
         /// Payload down one tree for each origin, announcements down a second one; see `Tree`.

@@ -20,6 +20,9 @@ struct ClientSession: Sendable {
     var heardAt: Instant
     var decoder: FrameDecoder
     var state: State = .greeting
+    /// No request before this.
+    var notBefore = Instant.zero
+    var hasAsked = false
     /// What it brought.
     var chunks = 0
     var bytes = 0

@@ -16,6 +16,8 @@ public struct Sync: ~Copyable {
         case period
         /// It is time to see whether a session still makes progress.
         case session(SessionID)
+        /// A session has waited long enough before its first request.
+        case request(SessionID)
     }
 
     enum Event {
@@ -78,6 +80,8 @@ public struct Sync: ~Copyable {
         /// The last session that was opened, and what we knew then.
         var lastOpened: Instant?
         var lastFingerprint: Fingerprint?
+        /// True when a session since then had something to ask for.
+        var hasAsked = false
         var pause: Duration
         /// A member that came up and whose digest is not known yet.
         var newcomer: ActorID?
@@ -86,11 +90,11 @@ public struct Sync: ~Copyable {
     init(configuration: NodeConfiguration, fingerprint: Fingerprint, random: Random) {
         actor = configuration.actor
         envelope = Envelope(cluster: configuration.cluster, kind: .sync)
-        self.configuration = configuration.sync
+        self.configuration = configuration.sync.sane
         limits = configuration.limits
         self.random = random
         book = DigestBook(own: fingerprint)
-        round = Round(pause: configuration.sync.minimumInterval)
+        round = Round(pause: configuration.sync.sane.minimumInterval)
     }
 
     mutating func handle(_ event: Event, now: Instant, context: NodeContext, into outputs: inout [Output]) {
@@ -123,6 +127,9 @@ public struct Sync: ~Copyable {
             runRound(now: now, context: context, into: &outputs)
         case .deadlinePassed(.session(let id)):
             checkProgress(of: id, now: now, into: &outputs)
+        case .deadlinePassed(.request):
+            // The node lets every session ask on that may, at the end of each event.
+            break
         }
     }
 
@@ -168,9 +175,10 @@ public struct Sync: ~Copyable {
         book.prune(members: context.members)
         restUntil.removeAll { $0.until <= now }
         if own.count < limits.ownSessions, now >= earliestRound, let server = chooseServer(now: now, members: context.members) {
-            // A session that changed nothing is repeated after ever longer pauses, or a peer with something that our store
-            // refuses would be asked for it every second.
-            let isFruitless = round.lastFingerprint == context.ledger.fingerprint
+            // A session that asked and changed nothing is repeated after ever longer pauses, or a peer with something that our
+            // store refuses would be asked for it every second.
+            let isFruitless = round.hasAsked && round.lastFingerprint == context.ledger.fingerprint
+            round.hasAsked = false
             round.pause = isFruitless ? min(round.pause * 2, configuration.maximumInterval) : configuration.minimumInterval
             round.lastFingerprint = context.ledger.fingerprint
             round.lastOpened = now
@@ -253,6 +261,7 @@ public struct Sync: ~Copyable {
     /// Accounts for an own session that is over, and looks for another server soon.
     mutating func end(_ session: ClientSession, restFor rest: Duration, now: Instant, into outputs: inout [Output]) {
         outputs.append(.measure(.synced(with: session.server.actor, chunks: session.chunks, bytes: session.bytes)))
+        if session.hasAsked { round.hasAsked = true }
         if rest > .zero { self.rest(session.server.actor, until: now + rest) }
         if !book.differences.isEmpty { plan(at: max(now + jittered(configuration.settleTime), earliestRound), into: &outputs) }
     }

@@ -18,9 +18,9 @@ extension Sync {
             outputs.append(.measure(.syncRefused(by: own[index].server.actor)))
             finish(at: index, restFor: max(refusal.retryAfter, .milliseconds(1)), now: now, into: &outputs)
         case (.greeting, .state(let part)):
-            try learn(part, known: PeerState(), bytes: frame.remaining, at: index, context: context)
+            try learn(part, known: PeerState(), bytes: frame.remaining, at: index, now: now, context: context, into: &outputs)
         case (.learning(let known, let bytes), .state(let part)):
-            try learn(part, known: known, bytes: bytes + frame.remaining, at: index, context: context)
+            try learn(part, known: known, bytes: bytes + frame.remaining, at: index, now: now, context: context, into: &outputs)
         case (.requesting(let asked, _), .chunk(let chunk)):
             let size = chunk.body.count
             own[index].answers += 1
@@ -55,7 +55,8 @@ extension Sync {
     }
 
     private mutating func learn(
-        _ part: SyncFrame.StateFrame, known: PeerState, bytes: Int, at index: Int, context: NodeContext
+        _ part: SyncFrame.StateFrame, known: PeerState, bytes: Int, at index: Int, now: Instant, context: NodeContext,
+        into outputs: inout [Output]
     ) throws(MalformedInput) {
         guard bytes <= limits.messageBytes else { throw MalformedInput("a state of more than \(limits.messageBytes) bytes") }
         var state = known
@@ -69,6 +70,10 @@ extension Sync {
             // Whatever it knows, we know: no need to look again until it knows more.
             book.cover(part.fingerprint)
             book.forget(own[index].server.actor)
+        }
+        if !needs.isEmpty, needs.versions <= configuration.rangeVersions {
+            own[index].notBefore = now + configuration.graceTime
+            outputs.append(.schedule(.request(own[index].id), at: own[index].notBefore))
         }
         own[index].state = .holding(needs)
     }
@@ -91,13 +96,14 @@ extension Sync {
         landing.removeAll { $0.taken <= intake.answeredFor }
         guard intake.count <= configuration.resumeBelowChunks else { return }
         for index in own.indices {
-            guard case .holding(var needs) = own[index].state else { continue }
+            guard case .holding(var needs) = own[index].state, own[index].notBefore <= now else { continue }
             let isOverdue = now - own[index].openedAt >= configuration.sessionLimit
             let wants = isOverdue ? [] : needs.take(limit: limits.syncRequestRanges, ledger: context.ledger, reserved: reserved)
             guard !wants.isEmpty else {
                 finish(at: index, restFor: .zero, now: now, into: &outputs)
                 continue
             }
+            own[index].hasAsked = true
             own[index].answers = 0
             own[index].answeredBytes = 0
             own[index].state = .requesting(wants, needs)

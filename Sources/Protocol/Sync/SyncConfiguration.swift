@@ -8,6 +8,9 @@ public struct SyncConfiguration: Hashable, Sendable {
     public var jitterPercent = 25
     /// How long a peer's digest must have differed before a session is worth it: broadcast usually is faster.
     public var settleTime: Duration = .milliseconds(500)
+    /// How long a session that needs no more than one range of versions waits before it asks: under constant writes a peer
+    /// is always a little ahead of us, and nearly all of that is on its way already.
+    public var graceTime: Duration = .milliseconds(250)
     /// A session in which nothing arrives for so long is dropped.
     public var sessionTimeout: Duration = .seconds(10)
     /// A session that a node runs itself ends after this long, so that a slow server does not keep its place for ever.
@@ -22,4 +25,19 @@ public struct SyncConfiguration: Hashable, Sendable {
     public var stateFrameBytes = 64 * 1_024
 
     public init() {}
+
+    /// The configuration with every value raised to the nearest that the machine can work with.
+    var sane: SyncConfiguration {
+        var result = self
+        // Rounds without a pause would never let time pass.
+        result.minimumInterval = max(minimumInterval, .milliseconds(10))
+        result.maximumInterval = max(maximumInterval, result.minimumInterval)
+        result.jitterPercent = min(max(jitterPercent, 0), 100)
+        result.settleTime = max(settleTime, .zero)
+        result.graceTime = max(graceTime, .zero)
+        result.sessionTimeout = max(sessionTimeout, .milliseconds(100))
+        result.retryAfter = max(retryAfter, .milliseconds(1))
+        result.rangeVersions = max(rangeVersions, 1)
+        return result
+    }
 }

@@ -23,6 +23,14 @@ struct SyncNeeds: Sendable {
 
     var isEmpty: Bool { actors.isEmpty && putBack.isEmpty }
 
+    /// How many versions there are to ask for, whole or in part; saturates.
+    var versions: UInt64 {
+        actors.reduce(0) { sum, actor in
+            let (total, overflow) = sum.addingReportingOverflow(actor.versions.count)
+            return overflow ? .max : max(total, total &+ UInt64(actor.pieces.count))
+        }
+    }
+
     /// What of `wants` a server had to leave over is asked first next time.
     mutating func putBack(_ wants: [ReadRequest.Want]) { putBack = wants + putBack }
 

@@ -65,9 +65,9 @@ extension QUICConnection {
     }
 
     private static func setStreamCallbacks(_ table: inout ngtcp2_callbacks) {
-        table.recv_stream_data = { _, flags, id, offset, bytes, count, data, _ in
+        table.recv_stream_data = { _, flags, id, _, bytes, count, data, _ in
             connection(data).streamReceived(
-                id, offset: offset, UnsafeBufferPointer(start: bytes, count: count),
+                id, UnsafeBufferPointer(start: bytes, count: count),
                 isLast: flags & UInt32(NGTCP2_STREAM_DATA_FLAG_FIN) != 0)
             return 0
         }

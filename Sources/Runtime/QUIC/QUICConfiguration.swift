@@ -55,12 +55,15 @@ public struct QUICConfiguration: Hashable, Sendable {
     public var queuedBytes = 64 * 1_024 * 1_024
     /// Datagrams that may wait for one peer. Further ones are dropped and counted.
     public var queuedDatagrams = 256
+    /// Sessions that may wait for one peer. Further ones are lost at once.
+    public var queuedSessions = 256
     /// Bytes of unfinished messages from one connection. A stream that would exceed it is refused and counted.
     public var assemblyBytes = 64 * 1_024 * 1_024
-    /// One-way streams that a peer may have open towards this endpoint; replenished as they end.
-    public var unidirectionalStreams = 256
-    /// Sessions that a peer may have open towards this endpoint; replenished as they end.
-    public var bidirectionalStreams = 32
+    /// Messages that may be on their way to one peer at the same time, in each direction. Further ones wait.
+    public var messageStreams = 256
+    /// Sessions that one end may have open with the other. Further ones wait at their opener; those of an opener that does
+    /// not wait are refused.
+    public var sessionStreams = 32
     /// Bytes that a peer may send on one stream, and on one connection, ahead of their being consumed.
     public var streamWindow = 2 * 1_024 * 1_024
     public var connectionWindow = 8 * 1_024 * 1_024
@@ -94,8 +97,8 @@ public struct QUICConfiguration: Hashable, Sendable {
         try check(.zero...day ~= drainTimeout, "drainTimeout is \(drainTimeout), not between zero and a day")
         if let maximumMTU { try check(1_200...65_000 ~= maximumMTU, "maximumMTU is \(maximumMTU), not between 1200 and 65000") }
         try check(attemptsPerMinute >= 1, "attemptsPerMinute is \(attemptsPerMinute), not at least 1")
-        try check(1...65_536 ~= unidirectionalStreams, "unidirectionalStreams is \(unidirectionalStreams), not between 1 and 65536")
-        try check(1...65_536 ~= bidirectionalStreams, "bidirectionalStreams is \(bidirectionalStreams), not between 1 and 65536")
+        try check(1...65_536 ~= messageStreams, "messageStreams is \(messageStreams), not between 1 and 65536")
+        try check(1...65_536 ~= sessionStreams, "sessionStreams is \(sessionStreams), not between 1 and 65536")
         try check(1_024...1 << 32 ~= streamWindow, "streamWindow is \(streamWindow), not between 1 KiB and 4 GiB")
         try check(streamWindow...1 << 32 ~= connectionWindow, "connectionWindow is \(connectionWindow), not between streamWindow and 4 GiB")
         try check(queuedBytes >= limits.messageBytes, "queuedBytes is \(queuedBytes), less than a message of \(limits.messageBytes)")

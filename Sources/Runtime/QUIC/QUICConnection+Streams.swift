@@ -10,55 +10,74 @@ extension QUICConnection {
 
     /// Bytes of a stream, in order. The window is given back at once: a session's bytes go to the owner in this turn of the
     /// loop, and a message's are bounded by `assemblyBytes`.
-    func streamReceived(_ id: Int64, offset: UInt64, _ bytes: UnsafeBufferPointer<UInt8>, isLast: Bool) {
+    func streamReceived(_ id: Int64, _ bytes: UnsafeBufferPointer<UInt8>, isLast: Bool) {
         ngtcp2_conn_extend_max_offset(handle, UInt64(bytes.count))
         if !isLast { ngtcp2_conn_extend_max_stream_offset(handle, id, UInt64(bytes.count)) }
-        if ngtcp2_is_bidi_stream(id) != 0 {
-            sessionReceived(id, bytes, isLast: isLast)
-        } else {
-            messageReceived(id, offset: offset, bytes, isLast: isLast)
-        }
-    }
-
-    private func messageReceived(_ id: Int64, offset: UInt64, _ bytes: UnsafeBufferPointer<UInt8>, isLast: Bool) {
         if refusedStreams.contains(id) { return }
-        let length = offset + UInt64(bytes.count)
-        guard length <= UInt64(endpoint.configuration.limits.messageBytes),
-            assembledBytes + bytes.count <= endpoint.configuration.assemblyBytes
-        else {
-            endpoint.counters.messagesRefused += 1
-            assembledBytes -= incoming.removeValue(forKey: id)?.count ?? 0
-            refusedStreams.insert(id)
-            shutdowns.append(id)
-            return
-        }
-        if isLast {
-            var whole = incoming.removeValue(forKey: id) ?? []
-            assembledBytes -= whole.count
-            whole.append(contentsOf: bytes)
-            endpoint.counters.messagesReceived += 1
-            endpoint.note(.message(whole, from: remote))
+        if let stream = streams[id] {
+            guard !stream.isAbandoned, case .session(let session) = stream.purpose else { return }
+            sessionReceived(session, bytes[...], isLast: isLast)
+        } else if incoming[id] != nil {
+            messageReceived(id, bytes[...], isLast: isLast)
         } else {
-            incoming[id, default: []].append(contentsOf: bytes)
-            assembledBytes += bytes.count
+            streamBegan(id, bytes, isLast: isLast)
         }
     }
 
-    private func sessionReceived(_ id: Int64, _ bytes: UnsafeBufferPointer<UInt8>, isLast: Bool) {
-        let stream: SendStream
-        if let known = streams[id] {
-            stream = known
-        } else {
-            precondition(ngtcp2_conn_is_local_stream(handle, id) == 0, "a stream of ours is remembered until the library closes it")
-            stream = endpoint.acceptSession(on: self)
+    /// The first byte of a stream says what it is.
+    private func streamBegan(_ id: Int64, _ bytes: UnsafeBufferPointer<UInt8>, isLast: Bool) {
+        switch bytes.first.flatMap(StreamKind.init) {
+        case .message:
+            incoming[id] = []
+            messageReceived(id, bytes.dropFirst(), isLast: isLast)
+        // The opener may count a session as over a moment before this end does, hence the factor.
+        case .session where remoteSessionCount < 2 * endpoint.configuration.sessionStreams:
+            let stream = endpoint.acceptSession(on: self)
+            guard case .session(let session) = stream.purpose else { preconditionFailure("a session was asked for") }
             stream.id = id
             streams[id] = stream
             sessionCount += 1
+            remoteSessionCount += 1
+            sessionReceived(session, bytes.dropFirst(), isLast: isLast)
+        case .session, nil:
+            refuse(id)
         }
-        guard !stream.isAbandoned, case .session(let session) = stream.purpose else { return }
+    }
+
+    private func messageReceived(_ id: Int64, _ bytes: Slice<UnsafeBufferPointer<UInt8>>, isLast: Bool) {
+        let length = (incoming[id]?.count ?? 0) + bytes.count
+        guard length <= endpoint.configuration.limits.messageBytes,
+            assembledBytes + bytes.count <= endpoint.configuration.assemblyBytes
+        else {
+            endpoint.counters.messagesRefused += 1
+            forgetIncoming(id)
+            refuse(id)
+            return
+        }
+        incoming[id]?.append(contentsOf: bytes)
+        assembledBytes += bytes.count
+        guard isLast, let whole = incoming.removeValue(forKey: id) else { return }
+        assembledBytes -= whole.count
+        endpoint.counters.messagesReceived += 1
+        endpoint.note(.message(whole, from: remote))
+        // The stream is done when this half has ended as well.
+        let answer = SendStream(purpose: .answer, isFinished: true)
+        answer.id = id
+        streams[id] = answer
+        makeReady(answer)
+    }
+
+    private func sessionReceived(_ session: SessionID, _ bytes: Slice<UnsafeBufferPointer<UInt8>>, isLast: Bool) {
         if !bytes.isEmpty { endpoint.note(.sessionReceived(session, Array(bytes))) }
         if isLast { endpoint.note(.sessionFinished(session)) }
     }
+
+    private func refuse(_ id: Int64) {
+        refusedStreams.insert(id)
+        shutdowns.append(id)
+    }
+
+    private func forgetIncoming(_ id: Int64) { assembledBytes -= incoming.removeValue(forKey: id)?.count ?? 0 }
 
     func streamAcknowledged(_ id: Int64, to offset: UInt64) {
         guard let stream = streams[id] else { return }
@@ -67,32 +86,21 @@ extension QUICConnection {
 
     /// The peer gave up sending on a stream. A session is over then; a message was never there.
     func streamReset(_ id: Int64) {
-        if ngtcp2_is_bidi_stream(id) == 0 {
-            assembledBytes -= incoming.removeValue(forKey: id)?.count ?? 0
-            return
-        }
-        guard let stream = streams[id], !stream.isAbandoned, case .session(let session) = stream.purpose else { return }
+        forgetIncoming(id)
+        guard let stream = streams[id] else { return refuse(id) }
+        guard !stream.isAbandoned, case .session(let session) = stream.purpose else { return }
         stream.isAbandoned = true
         shutdowns.append(id)
         endpoint.sessionEnded(session, lost: true)
     }
 
     func streamClosed(_ id: Int64, cleanly: Bool) {
-        if ngtcp2_conn_is_local_stream(handle, id) == 0 {
-            if ngtcp2_is_bidi_stream(id) != 0 {
-                ngtcp2_conn_extend_max_streams_bidi(handle, 1)
-            } else {
-                ngtcp2_conn_extend_max_streams_uni(handle, 1)
-                assembledBytes -= incoming.removeValue(forKey: id)?.count ?? 0
-                refusedStreams.remove(id)
-            }
-        }
+        let isRemote = ngtcp2_conn_is_local_stream(handle, id) == 0
+        if isRemote { ngtcp2_conn_extend_max_streams_bidi(handle, 1) }
+        forgetIncoming(id)
+        refusedStreams.remove(id)
         guard let stream = streams.removeValue(forKey: id) else { return }
-        if cleanly, case .message = stream.purpose {
-            endpoint.counters.messagesSent += 1
-            forget(stream)
-            return
-        }
+        if isRemote, case .session = stream.purpose { remoteSessionCount -= 1 }
         lose(stream, cleanly: cleanly)
     }
 
@@ -100,15 +108,13 @@ extension QUICConnection {
     private func lose(_ stream: SendStream, cleanly: Bool) {
         switch stream.purpose {
         case .message:
-            endpoint.counters.messagesDropped += 1
+            messageCount -= 1
+            if cleanly { endpoint.counters.messagesSent += 1 } else { endpoint.counters.messagesDropped += 1 }
+        case .answer: break
         case .session(let session):
             sessionCount -= 1
             if !stream.isAbandoned { endpoint.sessionEnded(session, lost: !cleanly) }
         }
-        forget(stream)
-    }
-
-    private func forget(_ stream: SendStream) {
         stream.isAbandoned = true
         peer?.bytes -= stream.buffer.unacknowledged
     }
@@ -123,7 +129,7 @@ extension QUICConnection {
         readyMessages.removeAll()
         readySessions.removeAll()
         parked.removeAll()
-        return !lost.isEmpty
+        return lost.contains { if case .answer = $0.purpose { false } else { true } }
     }
 
     /// Ends a stream abruptly in each direction that it has.

@@ -58,9 +58,10 @@ extension QUICConnection {
     func write(now: NIODeadline) -> CInt {
         if hasCompleted { feed() }
         // First byte, destination ID, packet number and authentication tag; then type and length of the frame.
-        largestDatagram = min(
-            ngtcp2_conn_get_path_max_tx_udp_payload_size(handle) - (1 + 20 + 4 + 16),
-            Int(clamping: ngtcp2_conn_get_remote_transport_params(handle)?.pointee.max_datagram_frame_size ?? 0)) - 3
+        largestDatagram =
+            min(
+                ngtcp2_conn_get_path_max_tx_udp_payload_size(handle) - (1 + 20 + 4 + 16),
+                Int(clamping: ngtcp2_conn_get_remote_transport_params(handle)?.pointee.max_datagram_frame_size ?? 0)) - 3
         var batch = PacketBatch(self)
         let quantum = max(ngtcp2_conn_get_send_quantum(handle), 10 * packetCapacity)
         var failure: CInt = 0
@@ -90,18 +91,23 @@ extension QUICConnection {
                 peer.waitingSessions.removeFirst()
                 continue
             }
-            guard ngtcp2_conn_get_streams_bidi_left(handle) > 0, ngtcp2_conn_open_bidi_stream(handle, &stream.id, nil) == 0 else { break }
+            guard sessionCount - remoteSessionCount < endpoint.configuration.sessionStreams,
+                ngtcp2_conn_get_streams_bidi_left(handle) > 0, ngtcp2_conn_open_bidi_stream(handle, &stream.id, nil) == 0
+            else { break }
             peer.waitingSessions.removeFirst()
             streams[stream.id] = stream
             sessionCount += 1
             endpoint.sessionConnected(stream, on: self)
             makeReady(stream)
         }
-        while readyMessages.count < 64, let bytes = peer.messages.first, ngtcp2_conn_get_streams_uni_left(handle) > 0 {
+        while readyMessages.count < 64, messageCount < endpoint.configuration.messageStreams, let bytes = peer.messages.first,
+            ngtcp2_conn_get_max_data_left(handle) > 0, ngtcp2_conn_get_streams_bidi_left(handle) > 0
+        {
             let stream = SendStream(purpose: .message, isFinished: true)
-            guard ngtcp2_conn_open_uni_stream(handle, &stream.id, nil) == 0 else { break }
+            guard ngtcp2_conn_open_bidi_stream(handle, &stream.id, nil) == 0 else { break }
             peer.messages.removeFirst()
-            stream.buffer.append(bytes)
+            messageCount += 1
+            stream.buffer.append(bytes, after: .message)
             streams[stream.id] = stream
             makeReady(stream)
         }
@@ -119,7 +125,7 @@ extension QUICConnection {
         stream.isReady = true
         switch stream.purpose {
         case .message: readyMessages.append(stream)
-        case .session: readySessions.append(stream)
+        case .session, .answer: readySessions.append(stream)
         }
     }
 
@@ -162,9 +168,10 @@ extension QUICConnection {
         var accepted: CInt = 0
         let written = datagram.withUnsafeBufferPointer { bytes in
             var vector = ngtcp2_vec(base: UnsafeMutablePointer(mutating: bytes.baseAddress), len: bytes.count)
+            // The library asserts that no piece is empty; an empty datagram has no pieces.
             return ngtcp2_conn_writev_datagram_versioned(
                 handle, nil, NGTCP2_PKT_INFO_VERSION, &information, destination, packetCapacity, &accepted,
-                UInt32(NGTCP2_WRITE_DATAGRAM_FLAG_MORE), 0, &vector, 1, now)
+                UInt32(NGTCP2_WRITE_DATAGRAM_FLAG_MORE), 0, &vector, bytes.isEmpty ? 0 : 1, now)
         }
         if accepted != 0 {
             peer?.datagrams.removeFirst()
@@ -219,7 +226,7 @@ extension QUICConnection {
         stream.isReady = false
         switch stream.purpose {
         case .message: readyMessages.removeFirst()
-        case .session: readySessions.removeFirst()
+        case .session, .answer: readySessions.removeFirst()
         }
     }
 

@@ -46,7 +46,11 @@ final class QUICConnection {
     var parked: [SendStream] = []
     var sessionsTurn = false
     var largestDatagram = 0
+    /// Sessions on this connection, and those of them that the peer opened.
     var sessionCount = 0
+    var remoteSessionCount = 0
+    /// Messages of ours that the peer has not taken yet.
+    var messageCount = 0
     private var timer: (task: Scheduled<Void>, deadline: UInt64)?
 
     var isUsable: Bool { hasCompleted && phase != .ended }
@@ -94,7 +98,8 @@ final class QUICConnection {
                 &handle, &destination, &own, path.pointer, header.version, NGTCP2_CALLBACKS_VERSION, &table,
                 NGTCP2_SETTINGS_VERSION, &settings, NGTCP2_TRANSPORT_PARAMS_VERSION, &parameters, nil, target.opaque)
             return try (
-                QUICConnection.made("ngtcp2_conn_server_new", handle, result), [ConnectionID(own), ConnectionID(header.dcid)])
+                QUICConnection.made("ngtcp2_conn_server_new", handle, result), [ConnectionID(own), ConnectionID(header.dcid)]
+            )
         }
     }
 
@@ -159,10 +164,8 @@ final class QUICConnection {
         ngtcp2_transport_params_default_versioned(NGTCP2_TRANSPORT_PARAMS_VERSION, &parameters)
         parameters.initial_max_stream_data_bidi_local = UInt64(configuration.streamWindow)
         parameters.initial_max_stream_data_bidi_remote = UInt64(configuration.streamWindow)
-        parameters.initial_max_stream_data_uni = UInt64(configuration.streamWindow)
         parameters.initial_max_data = UInt64(configuration.connectionWindow)
-        parameters.initial_max_streams_bidi = UInt64(configuration.bidirectionalStreams)
-        parameters.initial_max_streams_uni = UInt64(configuration.unidirectionalStreams)
+        parameters.initial_max_streams_bidi = UInt64(configuration.messageStreams + configuration.sessionStreams)
         parameters.max_idle_timeout = UInt64(configuration.idleTimeout.nanoseconds)
         parameters.max_datagram_frame_size = 65_535
         parameters.disable_active_migration = 1
@@ -191,7 +194,14 @@ final class QUICConnection {
 
     // MARK: handshake
 
-    func handshakeCompleted() { hasCompleted = true }
+    /// A client is trusted from here on, and what it sends may lie in this very packet.
+    func handshakeCompleted() {
+        hasCompleted = true
+        guard role == .server else { return }
+        endpoint.counters.halfOpen -= 1
+        peer = endpoint.peer(at: remote)
+    }
+
     func handshakeConfirmed() { hasConfirmed = true }
 
     /// Keep-alives at half of the shorter idle timeout of the two ends, or none.

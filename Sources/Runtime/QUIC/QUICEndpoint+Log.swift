@@ -45,7 +45,8 @@ extension QUICEndpoint {
         switch error.type {
         case NGTCP2_CONNECTION_CLOSE_ERROR_CODE_TYPE_APPLICATION: words = "application code \(error.error_code)"
         default:
-            words = 0x100...0x1FF ~= error.error_code
+            words =
+                0x100...0x1FF ~= error.error_code
                 ? "TLS alert: \(tlsAlert(UInt8(error.error_code - 0x100)))" : "transport error 0x\(String(error.error_code, radix: 16))"
         }
         if let reason = error.reason, error.reasonlen > 0 {

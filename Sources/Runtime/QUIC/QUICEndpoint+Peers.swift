@@ -61,11 +61,7 @@ extension QUICEndpoint {
         case .client:
             connection.peer?.choose()
             if connection.hasConfirmed { established(connection) }
-        case .server:
-            counters.halfOpen -= 1
-            let peer = peer(at: connection.remote)
-            connection.peer = peer
-            established(connection)
+        case .server: established(connection)
         }
     }
 
@@ -125,8 +121,7 @@ extension QUICEndpoint {
         switch (before, connection.role) {
         case (.handshaking, .server):
             counters.handshakesFailed += 1
-            // Completed and failed in one packet: it was taken out of the account when it completed.
-            if connection.peer == nil { counters.halfOpen -= 1 }
+            if !connection.hasCompleted { counters.halfOpen -= 1 }
         case (.handshaking, .client): counters.handshakesFailed += 1
         case (.established, _):
             if case .closed = reason {} else { counters.connectionsLost += 1 }
@@ -168,7 +163,7 @@ extension QUICEndpoint {
         peer.notBefore = now + .nanoseconds(Int64.random(in: delay / 2...delay))
         counters.messagesDropped += UInt64(peer.messages.count)
         counters.datagramsDropped += UInt64(peer.datagrams.count)
-        for bytes in peer.messages { peer.bytes -= bytes.count }
+        for bytes in peer.messages { peer.bytes -= bytes.count + 1 }
         peer.messages.removeAll()
         peer.datagrams.removeAll()
         let waiting = peer.waitingSessions

@@ -30,12 +30,12 @@ extension QUICEndpoint {
             return
         }
         let peer = isClosing ? nil : peer(at: address)
-        guard let peer, peer.messages.count < configuration.queuedMessages, peer.bytes + bytes.count <= configuration.queuedBytes else {
+        guard let peer, peer.messages.count < configuration.queuedMessages, peer.bytes + bytes.count < configuration.queuedBytes else {
             counters.messagesDropped += 1
             return
         }
         peer.messages.append(bytes)
-        peer.bytes += bytes.count
+        peer.bytes += bytes.count + 1
         pursue(peer)
     }
 
@@ -47,12 +47,14 @@ extension QUICEndpoint {
         precondition(sessions[session] == nil, "session \(session.number) is open already")
         counters.sessionsOpened += 1
         let peer = isClosing ? nil : peer(at: address)
-        guard let peer, peer.waitingSessions.count < 4 * configuration.bidirectionalStreams else {
+        guard let peer, peer.waitingSessions.count < configuration.queuedSessions else {
             counters.sessionsLost += 1
             note(.sessionLost(session))
             return
         }
         let stream = SendStream(purpose: .session(session), isFinished: false)
+        stream.buffer.append([], after: .session)
+        peer.bytes += stream.buffer.unacknowledged
         sessions[session] = QUICSession(id: session, peer: peer, stream: stream, connection: nil)
         peer.waitingSessions.append(stream)
         pursue(peer)

@@ -1,5 +1,5 @@
-import Glibc
 import CNgtcp2
+import Glibc
 import Logging
 import NIOCore
 import NIOPosix

@@ -3,6 +3,15 @@ import Glibc
 import NIOCore
 import PatinaProtocol
 
+/// The first byte that the opener of a stream sends: what the stream is for.
+///
+/// Messages use bidirectional streams too, whose other half the receiver ends at once: ngtcp2 0.12.1 never closes a
+/// one-way stream at its receiver, so that each would cost memory and allowance for as long as the connection lives.
+enum StreamKind: UInt8 {
+    case message = 1
+    case session = 2
+}
+
 /// Bytes that were given to a stream and are not yet acknowledged.
 ///
 /// The library keeps pointers into them until the acknowledgement, so they live in memory of their own that never moves.
@@ -23,14 +32,18 @@ struct SendBuffer: ~Copyable {
     var unsent: UInt64 { end - sent }
     var unacknowledged: Int { Int(end - acknowledged) }
 
-    mutating func append(_ bytes: [UInt8]) {
-        guard !bytes.isEmpty else { return }
-        let base = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count)
+    /// - Parameter kind: written before the bytes: the beginning of a stream.
+    mutating func append(_ bytes: [UInt8], after kind: StreamKind? = nil) {
+        let prefix = kind == nil ? 0 : 1
+        let count = prefix + bytes.count
+        guard count > 0 else { return }
+        let base = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
+        if let kind { base.initialize(to: kind.rawValue) }
         bytes.withUnsafeBufferPointer { source in
-            if let start = source.baseAddress { base.initialize(from: start, count: source.count) }
+            if let start = source.baseAddress { (base + prefix).initialize(from: start, count: source.count) }
         }
-        chunks.append(Chunk(base: base, start: end, count: bytes.count))
-        end += UInt64(bytes.count)
+        chunks.append(Chunk(base: base, start: end, count: count))
+        end += UInt64(count)
     }
 
     /// Points `vectors` at what is unsent; tells how many were filled and how many bytes they hold.
@@ -69,7 +82,12 @@ struct SendBuffer: ~Copyable {
 
 /// A stream that this endpoint writes to: one message, or its half of a session.
 final class SendStream {
-    enum Purpose { case message, session(SessionID) }
+    enum Purpose {
+        case message
+        case session(SessionID)
+        /// The empty other half of a message from the peer.
+        case answer
+    }
 
     let purpose: Purpose
     /// The number on the wire, once it is open.

@@ -85,12 +85,13 @@ final class TLSSession {
         guard result == 0, let made else { throw .library(call: "gnutls_init", reason: tlsError(result)) }
         handle = made
         reference = .allocate(capacity: 1)
-        reference.initialize(to: ngtcp2_crypto_conn_ref(
-            get_conn: { reference in
-                guard let data = reference?.pointee.user_data else { return nil }
-                return Unmanaged<CallbackTarget>.fromOpaque(data).takeUnretainedValue().handle
-            },
-            user_data: Unmanaged.passUnretained(target).toOpaque()))
+        reference.initialize(
+            to: ngtcp2_crypto_conn_ref(
+                get_conn: { reference in
+                    guard let data = reference?.pointee.user_data else { return nil }
+                    return Unmanaged<CallbackTarget>.fromOpaque(data).takeUnretainedValue().handle
+                },
+                user_data: Unmanaged.passUnretained(target).toOpaque()))
         host = server.map { strdup($0) } ?? nil
         try configure(context)
     }

@@ -8,7 +8,10 @@ import PatinaProtocol
 /// `EINVAL` of any packet, and because it cannot choose the source address of a packet.
 final class UDPSocket {
     /// What became of one packet, or of one batch of packets.
-    enum Outcome: Equatable { case sent, blocked, refused(CInt) }
+    enum Outcome: Equatable {
+        case sent, blocked
+        case refused(CInt)
+    }
 
     private var descriptor: CInt
     let family: CInt

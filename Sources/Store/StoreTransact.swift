@@ -7,14 +7,20 @@ extension Store {
     ///
     /// Statements that return rows, control transactions, change the schema or attach databases are refused; SAVEPOINT, RELEASE and
     /// ROLLBACK TO are allowed. Returns after the commit, as durable as `StoreOptions.synchronous` says.
-    public func transact(_ statements: [Statement]) throws(StoreError) -> TransactionOutcome {
+    ///
+    /// - Parameter willRun: called before each statement, and before the commit: so that an engine can bound the time of each.
+    public func transact(_ statements: [Statement], willRun: () -> Void = {}) throws(StoreError) -> TransactionOutcome {
         try checkUsable()
         let outcome = try write { () throws(StoreError) in
             context.beginTransaction()
             try connection.statement(SavepointModule.enlist).run()
             var results: [StatementResult] = []
             results.reserveCapacity(statements.count)
-            for statement in statements { results.append(try run(statement)) }
+            for statement in statements {
+                willRun()
+                results.append(try run(statement))
+            }
+            willRun()
             return try flush(results)
         }
         committed(outcome)

@@ -46,10 +46,12 @@ final class BootstrapLoop: @unchecked Sendable {
         }
     }
 
-    func stop() {
+    /// Returns false when a resolution is under way that will still come back.
+    func stop() -> Bool {
         loop.preconditionInEventLoop()
         isStopped = true
         next?.cancel()
+        return !isResolving
     }
 
     private func tell(_ resolution: BootstrapResolver.Resolution, to driver: NodeDriver) {

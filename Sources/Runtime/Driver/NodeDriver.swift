@@ -65,15 +65,17 @@ final class NodeDriver: @unchecked Sendable {
     }
 
     /// Handles nothing any more. Stores that are under way are forgotten.
-    func stop() {
+    /// Returns true when nothing but the storage threads will still use the loop.
+    func stop() -> Bool {
         loop.preconditionInEventLoop()
         running = nil
-        bootstrap?.stop()
+        let isIdle = bootstrap?.stop() ?? true
         bootstrap = nil
         alarm?.task.cancel()
         alarm = nil
         timers.removeAll()
         backlog.removeAll()
+        return isIdle
     }
 
     // MARK: Events in

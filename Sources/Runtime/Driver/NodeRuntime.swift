@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import NIOPosix
 import PatinaProtocol
 import PatinaStore
 import Synchronization
@@ -33,10 +34,15 @@ public final class NodeRuntime: Sendable {
     private let fatal: OneShot<StoreError>
     private let isEnding = Mutex(false)
     private let ended = OneShot<Void>()
+    /// The thread of the loop, when the runtime has one of its own.
+    private let ownGroup: MultiThreadedEventLoopGroup?
+    /// True once nothing may be handed to the loop any more.
+    private let isLoopGone = Mutex(false)
 
     private init(
         configuration: RuntimeConfiguration, opened: WriterThread.Opened, readers: ReaderPool, watchdog: Watchdog,
-        fatal: OneShot<StoreError>, driver: NodeDriver, transport: any Transport, address: Address, logger: Logger
+        fatal: OneShot<StoreError>, driver: NodeDriver, transport: any Transport, address: Address,
+        ownGroup: MultiThreadedEventLoopGroup?, logger: Logger
     ) {
         actor = opened.actor
         generation = opened.generation
@@ -49,6 +55,7 @@ public final class NodeRuntime: Sendable {
         self.readers = readers
         self.watchdog = watchdog
         self.fatal = fatal
+        self.ownGroup = ownGroup
     }
 
     // MARK: Start
@@ -88,6 +95,7 @@ public final class NodeRuntime: Sendable {
         readerBounds.waitingQueries = configuration.waitingQueries
         let readers = ReaderPool(
             readers: opened.readers, interrupters: opened.readerInterrupters, bounds: readerBounds, watchdog: watchdog, fatal: fatal)
+        let ownGroup = configuration.group == nil ? MultiThreadedEventLoopGroup(numberOfThreads: 1) : nil
         do {
             let schema = configuration.schema
             if !schema.isEmpty {
@@ -95,7 +103,7 @@ public final class NodeRuntime: Sendable {
                     try store.applySchema(schema)
                 }
             }
-            let loop = configuration.group.next()
+            let loop = configuration.group?.next() ?? ownGroup?.next() ?? MultiThreadedEventLoopGroup.singleton.next()
             let driver = NodeDriver(configuration, loop: loop, logger: logger)
             let transport = try await binding(loop, driver, logger)
             let address = configuration.advertisedAddress(bound: transport.localAddress, logger: logger)
@@ -109,8 +117,9 @@ public final class NodeRuntime: Sendable {
                 metadata: ["actor": "\(opened.actor)", "address": "\(address)", "generation": "\(opened.generation)"])
             return NodeRuntime(
                 configuration: configuration, opened: opened, readers: readers, watchdog: watchdog, fatal: fatal, driver: driver,
-                transport: transport, address: address, logger: logger)
+                transport: transport, address: address, ownGroup: ownGroup, logger: logger)
         } catch {
+            try? await ownGroup?.shutdownGracefully()
             _ = await readers.close(atMost: Patience.readers)
             _ = await opened.writer.close(atMost: Patience.store)
             watchdog.stop()
@@ -123,7 +132,7 @@ public final class NodeRuntime: Sendable {
     /// Runs the statements as one transaction and returns once it is committed here; the cluster hears of it afterwards.
     /// Cancelling the task interrupts a transaction that is not committed yet.
     ///
-    /// - Parameter timeout: how long the transaction may take once it runs; nil: as long as it needs.
+    /// - Parameter timeout: how long each statement, and the commit, may take; nil: as long as they need.
     /// - Throws: `.busy` when too many wait already, `.interrupted` after the timeout, `.closed` after `shutdown()`, or
     ///   what the database says. Nothing was changed then.
     public func transact(_ statements: [Statement], timeout: Duration?) async throws(StoreError) -> TransactionOutcome {
@@ -168,8 +177,9 @@ public final class NodeRuntime: Sendable {
     @discardableResult
     private func ask<Answer: Sendable>(_ question: @escaping @Sendable (NodeDriver) -> Answer) async -> Answer? {
         let driver = driver
-        // Fails only when the event loops are shut down, and the node with them.
-        return try? await driver.loop.submit { question(driver) }.get()
+        let answer = isLoopGone.withLock { isGone in isGone ? nil : driver.loop.submit { question(driver) } }
+        // Fails only when the loop is shut down, and the node with it.
+        return try? await answer?.get()
     }
 
     // MARK: End
@@ -215,12 +225,17 @@ public final class NodeRuntime: Sendable {
             transport.shutdown().whenComplete { _ in transportClosed.complete(()) }
         }
         if await transportClosed.wait(atMost: Patience.transport) == nil { logger.warning("the transport did not close in time") }
-        _ = try? await driver.loop.submit { driver.stop() }.get()
+        let isIdle = (try? await driver.loop.submit { driver.stop() }.get()) ?? true
         // The writer last: the last connection to close takes the write-ahead log away.
-        if await !queriesEnded { logger.warning("a query did not end in time") }
-        if await !writer.close(atMost: Patience.store) { logger.warning("the database did not close in time") }
+        let areReadersClosed = await queriesEnded
+        if !areReadersClosed { logger.warning("a query did not end in time") }
+        let isWriterClosed = await writer.close(atMost: Patience.store)
+        if !isWriterClosed { logger.warning("the database did not close in time") }
         watchdog.stop()
+        isLoopGone.withLock { $0 = true }
         ended.complete(())
+        // A thread that is late would hand its result to a loop that is gone; then the loop stays until the process ends.
+        if isIdle, areReadersClosed, isWriterClosed { try? await ownGroup?.shutdownGracefully() }
     }
 }
 

@@ -40,8 +40,8 @@ public struct RuntimeConfiguration: Sendable {
     public var consumerPatience = Duration.seconds(300)
     /// Seeds the node's random decisions; nil draws one from the system.
     public var seed: UInt64?
-    /// The loop that drives the node is one of these.
-    public var group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    /// The loop that drives the node is one of these. Nil: a thread of its own, so that nothing else delays the protocol.
+    public var group: (any EventLoopGroup)?
     /// Receives every event before the node does, with the instant that the node is told, on the event loop: a recording of
     /// these replays through the same `Node` to the same effects.
     public var record: (@Sendable (Instant, Event) -> Void)?

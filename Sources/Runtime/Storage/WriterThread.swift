@@ -129,12 +129,15 @@ final class WriterThread: Sendable {
     var waitingTransactions: Int { state.withLock { $0.queue.localCount } }
 
     /// Runs a local transaction. A cancelled task interrupts it; what was committed by then is returned all the same.
-    /// - Parameter committed: called on the writer thread, in the order of the commits.
+    /// - Parameters:
+    ///   - timeout: how long each statement, and the commit, may take.
+    ///   - committed: called on the writer thread, in the order of the commits.
     func transact(
         _ statements: [Statement], timeout: Duration?, committed: @escaping @Sendable (TransactionOutcome) -> Void
     ) async throws(StoreError) -> TransactionOutcome {
-        try await request(lane: .local, timeout: timeout) { (store: Store) throws(StoreError) -> TransactionOutcome in
-            let outcome = try store.transact(statements)
+        if let timeout, timeout <= .zero { throw .interrupted }
+        return try await request(lane: .local, timeout: timeout) { [gate] (store: Store) throws(StoreError) -> TransactionOutcome in
+            let outcome = try store.transact(statements) { gate.allow(timeout) }
             committed(outcome)
             return outcome
         }

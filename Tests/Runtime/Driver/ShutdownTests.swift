@@ -95,6 +95,27 @@ import Testing
         await runtime.shutdown()
     }
 
+    @Test("failure: pages that turn to garbage under a running node surface (found by)", arguments: ["query", "transaction"])
+    func corrupt(finder: String) async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("a.db")
+        let first = try await NodeRuntime.start(.forTest(path), logger: .silent, binding: LoopbackNetwork().binding)
+        _ = try await first.transact((0..<2_000).map { .insert($0, String(repeating: "y", count: 1_000)) }, timeout: nil)
+        await first.shutdown()
+        let runtime = try await NodeRuntime.start(.forTest(path), logger: .silent, binding: LoopbackNetwork().binding)
+        try overwrite(path, at: 500_000, with: Array(repeating: 0xA5, count: 500_000))
+        let error = await #expect(throws: StoreError.self) {
+            if finder == "query" {
+                _ = try await runtime.rows("SELECT sum(length(body)) FROM items")
+            } else {
+                _ = try await runtime.transact([Statement("UPDATE items SET body = 'z'")], timeout: nil)
+            }
+        }
+        #expect(error?.isFatal == true)
+        #expect(await runtime.untilFatal()?.isFatal == true)
+        await runtime.shutdown()
+    }
+
     @Test("start: a file that is no database, a missing directory, a bad bootstrap entry and too few readers are refused")
     func badStart() async throws {
         let directory = try TemporaryDirectory()

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import NIOPosix
 import PatinaProtocol
 import PatinaStore
 import Testing
@@ -55,6 +56,12 @@ func writeFile(_ path: String, _ bytes: [UInt8]) throws {
     guard fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw SystemFailure(code: errno) }
 }
 
+func overwrite(_ path: String, at offset: Int, with bytes: [UInt8]) throws {
+    guard let file = fopen(path, "r+b") else { throw SystemFailure(code: errno) }
+    defer { fclose(file) }
+    guard fseek(file, offset, SEEK_SET) == 0, fwrite(bytes, 1, bytes.count, file) == bytes.count else { throw SystemFailure(code: errno) }
+}
+
 extension Logger {
     /// Says nothing: tests that want to know look at values, not at logs.
     static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -64,12 +71,14 @@ extension RuntimeConfiguration {
     static let testSchema = SchemaFile(
         path: "test.sql", text: "CREATE TABLE items (id INTEGER PRIMARY KEY NOT NULL, body TEXT NOT NULL DEFAULT '');")
 
-    /// A node that finds out quickly what happens around it.
+    /// A node that finds out quickly what happens around it, on a loop that outlives it: the network within the process hands
+    /// things to loops without asking whether their node has gone.
     static func forTest(_ path: String, bootstrap: [Address] = []) -> RuntimeConfiguration {
         var configuration = RuntimeConfiguration(
             location: .file(path), quic: QUICConfiguration(bind: Address(ipv4: 0x7F00_0001, port: 0), security: .plaintext))
         configuration.schema = [testSchema]
         configuration.bootstrap = bootstrap.map(\.description)
+        configuration.group = MultiThreadedEventLoopGroup.singleton
         configuration.readers = 4
         configuration.cacheKiB = 4_096
         configuration.sync.minimumInterval = .milliseconds(100)

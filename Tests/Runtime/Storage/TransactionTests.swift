@@ -54,6 +54,21 @@ import Testing
         await runtime.shutdown()
     }
 
+    @Test("transactions: the store says before each statement and before the commit that time starts anew; no time at all is refused")
+    func timeoutPerStatement() async throws {
+        let directory = try TemporaryDirectory()
+        let runtime = try await NodeRuntime.start(.forTest(directory.file("a.db")), logger: .silent, binding: LoopbackNetwork().binding)
+        let announced = try await runtime.writer.request(lane: .local, timeout: nil) { (store: Store) throws(StoreError) in
+            var count = 0
+            _ = try store.transact([.insert(1), .insert(2), .insert(3)]) { count += 1 }
+            return count
+        }
+        #expect(announced == 4)
+        await #expect(throws: StoreError.interrupted) { try await runtime.transact([.insert(4)], timeout: .zero) }
+        #expect(try await runtime.count() == 3)
+        await runtime.shutdown()
+    }
+
     @Test("transactions: cancelling the task interrupts a running one and takes out a waiting one")
     func cancellation() async throws {
         let directory = try TemporaryDirectory()

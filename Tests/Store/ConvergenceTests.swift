@@ -1,3 +1,4 @@
+import Foundation
 import PatinaProtocol
 import Testing
 
@@ -14,7 +15,10 @@ struct ConvergenceTests {
         CREATE TABLE k (x TEXT NOT NULL, y NOT NULL, PRIMARY KEY (x, y));
         """
 
-    @Test("convergence: random histories of three writers end equal", arguments: 0..<60 as Range<UInt64>)
+    /// `STORE_SEEDS` asks for more.
+    static let seeds = ProcessInfo.processInfo.environment["STORE_SEEDS"].flatMap { UInt64($0) } ?? 40
+
+    @Test("convergence: random histories of three writers end equal", arguments: 0..<seeds)
     func randomHistories(seed: UInt64) throws {
         var random = Random(seed: seed)
         let harness = StoreHarness("convergence-\(seed)")

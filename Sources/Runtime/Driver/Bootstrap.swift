@@ -1,11 +1,12 @@
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
 import PatinaProtocol
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 /// An entry of the bootstrap list: an address, or a name to ask the system's resolver for.
 enum BootstrapEntry: Hashable, Sendable {
@@ -69,12 +70,13 @@ struct BootstrapResolver: Sendable {
 
     /// Addresses that need no resolver.
     var literal: [Address] {
-        reachable(entries.compactMap { entry in
-            switch entry {
-            case .address(let address): address
-            case .name: nil
-            }
-        })
+        reachable(
+            entries.compactMap { entry in
+                switch entry {
+                case .address(let address): address
+                case .name: nil
+                }
+            })
     }
 
     var hasNames: Bool {
@@ -124,9 +126,9 @@ struct BootstrapResolver: Sendable {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         #if canImport(Glibc)
-        hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
+            hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
         #else
-        hints.ai_socktype = SOCK_DGRAM
+            hints.ai_socktype = SOCK_DGRAM
         #endif
         var list: UnsafeMutablePointer<addrinfo>?
         let code = getaddrinfo(host, nil, &hints, &list)

@@ -1,12 +1,13 @@
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
 import NIOCore
 import PatinaProtocol
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
 
 /// A value behind a mutex, with one condition that threads wait on: what the queues between threads are made of.
 ///
@@ -28,14 +29,14 @@ final class Monitor<Value: Sendable>: @unchecked Sendable {
         condition.initialize(to: pthread_cond_t())
         Self.check(pthread_mutex_init(mutex, nil), "pthread_mutex_init")
         #if os(Linux)
-        // Deadlines are monotonic: a step of the wall clock must not end or prolong a wait.
-        var attributes = pthread_condattr_t()
-        Self.check(pthread_condattr_init(&attributes), "pthread_condattr_init")
-        Self.check(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC), "pthread_condattr_setclock")
-        Self.check(pthread_cond_init(condition, &attributes), "pthread_cond_init")
-        pthread_condattr_destroy(&attributes)
+            // Deadlines are monotonic: a step of the wall clock must not end or prolong a wait.
+            var attributes = pthread_condattr_t()
+            Self.check(pthread_condattr_init(&attributes), "pthread_condattr_init")
+            Self.check(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC), "pthread_condattr_setclock")
+            Self.check(pthread_cond_init(condition, &attributes), "pthread_cond_init")
+            pthread_condattr_destroy(&attributes)
         #else
-        Self.check(pthread_cond_init(condition, nil), "pthread_cond_init")
+            Self.check(pthread_cond_init(condition, nil), "pthread_cond_init")
         #endif
     }
 
@@ -112,13 +113,13 @@ final class Monitor<Value: Sendable>: @unchecked Sendable {
     /// False when the deadline passed first.
     private func waitForSignal(until deadline: Instant) -> Bool {
         #if os(Linux)
-        var time = timespec(
-            tv_sec: Int(deadline.nanoseconds / 1_000_000_000), tv_nsec: Int(deadline.nanoseconds % 1_000_000_000))
-        let code = pthread_cond_timedwait(condition, mutex, &time)
+            var time = timespec(
+                tv_sec: Int(deadline.nanoseconds / 1_000_000_000), tv_nsec: Int(deadline.nanoseconds % 1_000_000_000))
+            let code = pthread_cond_timedwait(condition, mutex, &time)
         #else
-        let left = max(0, (deadline - .now).nanoseconds)
-        var time = timespec(tv_sec: Int(left / 1_000_000_000), tv_nsec: Int(left % 1_000_000_000))
-        let code = pthread_cond_timedwait_relative_np(condition, mutex, &time)
+            let left = max(0, (deadline - .now).nanoseconds)
+            var time = timespec(tv_sec: Int(left / 1_000_000_000), tv_nsec: Int(left % 1_000_000_000))
+            let code = pthread_cond_timedwait_relative_np(condition, mutex, &time)
         #endif
         if code == ETIMEDOUT { return false }
         Self.check(code, "pthread_cond_timedwait")
@@ -146,16 +147,16 @@ func startThread(named name: String, _ body: @escaping @Sendable () -> Void) {
     let start = ThreadStart(name: name, body: body)
     let argument = Unmanaged.passRetained(start).toOpaque()
     #if os(Linux)
-    var thread = pthread_t()
+        var thread = pthread_t()
     #else
-    var thread: pthread_t?
+        var thread: pthread_t?
     #endif
     let code = pthread_create(&thread, nil, { raw in runThread(raw) }, argument)
     precondition(code == 0, "the system refused a thread (\(name)) with error \(code): raise the limit on processes (ulimit -u)")
     #if os(Linux)
-    pthread_detach(thread)
+        pthread_detach(thread)
     #else
-    if let thread { pthread_detach(thread) }
+        if let thread { pthread_detach(thread) }
     #endif
 }
 
@@ -170,28 +171,28 @@ private final class ThreadStart: Sendable {
 }
 
 #if os(Linux)
-/// Names the calling thread for debuggers and `top`. Through the file system, as glibc hides `pthread_setname_np` from Swift;
-/// the kernel keeps 15 bytes.
-private func nameThread(_ name: String) {
-    let file = open("/proc/thread-self/comm", O_WRONLY)
-    guard file >= 0 else { return }
-    let bytes = Array(name.utf8.prefix(15))
-    _ = write(file, bytes, bytes.count)
-    close(file)
-}
+    /// Names the calling thread for debuggers and `top`. Through the file system, as glibc hides `pthread_setname_np` from Swift;
+    /// the kernel keeps 15 bytes.
+    private func nameThread(_ name: String) {
+        let file = open("/proc/thread-self/comm", O_WRONLY)
+        guard file >= 0 else { return }
+        let bytes = Array(name.utf8.prefix(15))
+        _ = write(file, bytes, bytes.count)
+        close(file)
+    }
 
-private func runThread(_ raw: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    guard let raw else { return nil }
-    let start = Unmanaged<ThreadStart>.fromOpaque(raw).takeRetainedValue()
-    nameThread(start.name)
-    start.body()
-    return nil
-}
+    private func runThread(_ raw: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+        guard let raw else { return nil }
+        let start = Unmanaged<ThreadStart>.fromOpaque(raw).takeRetainedValue()
+        nameThread(start.name)
+        start.body()
+        return nil
+    }
 #else
-private func runThread(_ raw: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
-    let start = Unmanaged<ThreadStart>.fromOpaque(raw).takeRetainedValue()
-    pthread_setname_np(start.name)
-    start.body()
-    return nil
-}
+    private func runThread(_ raw: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+        let start = Unmanaged<ThreadStart>.fromOpaque(raw).takeRetainedValue()
+        pthread_setname_np(start.name)
+        start.body()
+        return nil
+    }
 #endif

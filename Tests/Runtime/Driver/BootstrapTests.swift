@@ -22,7 +22,10 @@ import Testing
 
     @Test(
         "bootstrap: entries that are refused with a reason (text)",
-        arguments: ["", "host:", ":4001", "host:0", "host:70000", "host:+1", "10.0.0.1:0", "a b:1", "[::1:4001", "h\u{0}st:1", "host:1:2", "host:1@9.9.9.9"])
+        arguments: [
+            "", "host:", ":4001", "host:0", "host:70000", "host:+1", "10.0.0.1:0", "a b:1", "[::1:4001", "h\u{0}st:1", "host:1:2",
+            "host:1@9.9.9.9",
+        ])
     func refused(text: String) {
         let error = #expect(throws: RuntimeError.self) { try BootstrapEntry(text) }
         #expect(error?.description.isEmpty == false)

@@ -8,8 +8,9 @@ import Testing
     @Test("cluster over QUIC: what is written at one node is visible at the others (3 nodes, 20 rows each, at once)")
     func replication() async throws {
         let directory = try TemporaryDirectory()
-        // Each on a thread of its own, as in production.
-        try await withCluster(of: 3, in: directory, binding: nil, adjust: { $0.group = nil }) { nodes in
+        // As in production.
+        func onThreadOfItsOwn(_ configuration: inout RuntimeConfiguration) { configuration.group = nil }
+        try await withCluster(of: 3, in: directory, binding: nil, adjust: onThreadOfItsOwn) { nodes in
             try await exerciseReplication(nodes)
             #expect(await nodes[0].status()?.transport.messagesSent ?? 0 > 0)
         }

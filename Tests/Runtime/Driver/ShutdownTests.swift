@@ -66,9 +66,7 @@ import Testing
         let endless = Task {
             try await runtime.writer.request(lane: .local, timeout: nil) { (store: Store) throws(StoreError) in
                 started.complete(())
-                return try store.transact([
-                    Statement("INSERT INTO items (id) SELECT count(*) FROM (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)")
-                ])
+                return try store.transact([.endlessWrite])
             }
         }
         _ = await started.wait()

@@ -96,6 +96,12 @@ extension Statement {
     /// A query that yields as many rows as somebody takes.
     static let endlessRows = Statement(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, printf('%.1000c', 'x') FROM n")
+    /// Keeps the writer busy until it is interrupted.
+    static let endlessWrite = Statement(
+        """
+        INSERT INTO items (id, body) SELECT count(*), 'x' FROM (
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)
+        """)
     /// A query that runs for ever without a row.
     static let endlessWork = Statement("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
 }

@@ -19,8 +19,8 @@ import Testing
             if random.below(4) == 0 {
                 now += Int64(random.below(20))
                 while let found = heap.popDue(now: Instant(nanoseconds: now)) {
-                    guard let index = model.indices.min(by: { (model[$0].deadline, model[$0].number) < (model[$1].deadline, model[$1].number) })
-                    else {
+                    let earliest = model.indices.min { (model[$0].deadline, model[$0].number) < (model[$1].deadline, model[$1].number) }
+                    guard let index = earliest else {
                         Issue.record("a timer that was never inserted came out")
                         return
                     }

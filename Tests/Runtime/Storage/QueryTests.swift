@@ -38,7 +38,9 @@ import Testing
         await runtime.shutdown()
     }
 
-    @Test("queries: what would write, and what cannot be prepared, is refused before the first row (statement)", arguments: ["DELETE FROM items", "SELECT nothing"])
+    @Test(
+        "queries: what would write, and what cannot be prepared, is refused before the first row (statement)",
+        arguments: ["DELETE FROM items", "SELECT nothing"])
     func refused(sql: String) async throws {
         let directory = try TemporaryDirectory()
         let runtime = try await start(directory)

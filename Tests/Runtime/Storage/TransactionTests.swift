@@ -47,7 +47,9 @@ import Testing
     func timeout() async throws {
         let directory = try TemporaryDirectory()
         let runtime = try await NodeRuntime.start(.forTest(directory.file("a.db")), logger: .silent, binding: LoopbackNetwork().binding)
-        await #expect(throws: StoreError.interrupted) { try await runtime.transact([.insert(1), endlessWrite], timeout: .milliseconds(50)) }
+        await #expect(throws: StoreError.interrupted) {
+            try await runtime.transact([.insert(1), .endlessWrite], timeout: .milliseconds(50))
+        }
         #expect(try await runtime.count() == 0)
         try await runtime.write([2])
         #expect(try await runtime.count() == 1)
@@ -107,7 +109,7 @@ import Testing
     /// Starts a transaction that never ends by itself, and returns once it runs.
     private func occupyWriter(of runtime: NodeRuntime) async -> Task<TransactionOutcome, any Error> {
         let started = OneShot<Void>()
-        let statements: [Statement] = [.insert(1), endlessWrite]
+        let statements: [Statement] = [.insert(1), .endlessWrite]
         let task = Task {
             try await runtime.writer.request(lane: .local, timeout: nil) { (store: Store) throws(StoreError) in
                 started.complete(())
@@ -116,14 +118,5 @@ import Testing
         }
         _ = await started.wait()
         return task
-    }
-
-    /// Keeps the writer busy until it is interrupted.
-    private var endlessWrite: Statement {
-        Statement(
-            """
-            INSERT INTO items (id, body) SELECT count(*), 'x' FROM (
-                WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n)
-            """)
     }
 }

@@ -16,7 +16,9 @@ extension Sync {
         case (.greeting, .refusal(let refusal)), (.learning, .refusal(let refusal)), (.requesting, .refusal(let refusal)),
             (.holding, .refusal(let refusal)):
             outputs.append(.measure(.syncRefused(by: own[index].server.actor)))
-            finish(at: index, restFor: max(refusal.retryAfter, .milliseconds(1)), now: now, into: &outputs)
+            // A server that names a wild time is not left alone for ever.
+            let rest = min(max(refusal.retryAfter, .milliseconds(1)), configuration.maximumInterval * 2)
+            finish(at: index, restFor: rest, now: now, into: &outputs)
         case (.greeting, .state(let part)):
             try learn(part, known: PeerState(), bytes: frame.remaining, at: index, now: now, context: context, into: &outputs)
         case (.learning(let known, let bytes), .state(let part)):

@@ -322,6 +322,20 @@ import Testing
         expectEqual(cluster)
     }
 
+    @Test("cluster: the comparison at the end of a story sees what is missing at one node")
+    func comparisonSees() {
+        let cluster = joined(3)
+        cluster.transact(0)
+        #expect(!cluster.isConverged)
+        #expect(cluster.firstDifference() != nil)
+        cluster.run(for: .seconds(1))
+        #expect(cluster.firstDifference() == nil)
+        // The same ledger, other contents.
+        cluster.members[1].store.overwrite(Sample.actor(0), 1...1)
+        #expect(cluster.isConverged)
+        #expect(cluster.firstDifference() != nil)
+    }
+
     // MARK: The whole
 
     @Test("cluster: members are persisted after they changed, and a node finds its way back through them alone")

@@ -121,6 +121,20 @@ import Testing
         #expect(!effects.contains(.measure(.delivered(Sample.id(1, 2), hops: 1))))
     }
 
+    @Test("node: an engine that breaks its side of the contract is stopped, not served")
+    func brokenEngine() async {
+        await #expect(processExitsWith: .failure) {
+            var node = Node(configuration: Sample.configuration(0), ledger: VersionLedger(), members: [])
+            var effects = Effects()
+            node.handle(.stored(StoreToken(77), .savedMembers), now: .zero, into: &effects)
+        }
+        await #expect(processExitsWith: .failure) {
+            var node = Node(configuration: Sample.configuration(0), ledger: VersionLedger(), members: [])
+            var effects = Effects()
+            node.handle(.transactionCommitted([Sample.chunk(1, 1)]), now: .zero, into: &effects)
+        }
+    }
+
     // MARK: Envelopes
 
     @Test("node: an empty or foreign message changes nothing and is named")

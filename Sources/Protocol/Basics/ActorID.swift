@@ -24,15 +24,20 @@ public struct ActorID: Hashable, Sendable, Comparable, CustomStringConvertible {
         self.init(high: high, low: low)
     }
 
-    /// Parses 32 hexadecimal digits, with or without the hyphens of a UUID; nil for anything else.
+    /// Parses 32 hexadecimal digits, bare or with the hyphens of a UUID in their places; nil for anything else.
     public init?(_ text: String) {
+        let characters = Array(text.utf8)
+        guard characters.count == 32 || characters.count == 36 else { return nil }
         var digits: [UInt8] = []
         digits.reserveCapacity(32)
-        for character in text.utf8 where character != UInt8(ascii: "-") {
-            guard let digit = hexadecimalValue(character), digits.count < 32 else { return nil }
-            digits.append(digit)
+        for (index, character) in characters.enumerated() {
+            if characters.count == 36, [8, 13, 18, 23].contains(index) {
+                guard character == UInt8(ascii: "-") else { return nil }
+            } else {
+                guard let digit = hexadecimalValue(character) else { return nil }
+                digits.append(digit)
+            }
         }
-        guard digits.count == 32 else { return nil }
         self.init(bytes: (0..<16).map { digits[2 * $0] << 4 | digits[2 * $0 + 1] })
     }
 

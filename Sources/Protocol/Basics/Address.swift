@@ -74,19 +74,21 @@ public struct Address: Hashable, Sendable, Comparable, CustomStringConvertible {
         guard parts.count == 4 else { return nil }
         var bits: UInt32 = 0
         for part in parts {
-            guard !part.isEmpty, part.utf8.count <= 3, part.utf8.allSatisfy({ 48...57 ~= $0 }), let byte = UInt8(part) else { return nil }
+            guard !part.isEmpty, part.utf8.allSatisfy({ 48...57 ~= $0 }), let byte = UInt8(part) else { return nil }
+            // Some programs read a leading zero as octal. What two programs read differently is refused.
+            guard part.utf8.count == 1 || part.first != "0" else { return nil }
             bits = bits << 8 | UInt32(byte)
         }
         return bits
     }
 
     private static func parseIPv6(_ text: Substring) -> [UInt16]? {
-        func groups(_ part: Substring) -> [UInt16]? {
+        func groups(_ part: Substring, isEnd: Bool) -> [UInt16]? {
             if part.isEmpty { return [] }
             var result: [UInt16] = []
             let pieces = part.split(separator: ":", omittingEmptySubsequences: false)
             for (index, piece) in pieces.enumerated() {
-                if index == pieces.count - 1, piece.utf8.contains(UInt8(ascii: ".")) {
+                if isEnd, index == pieces.count - 1, piece.utf8.contains(UInt8(ascii: ".")) {
                     guard let ipv4 = parseIPv4(piece) else { return nil }
                     result += [UInt16(truncatingIfNeeded: ipv4 >> 16), UInt16(truncatingIfNeeded: ipv4)]
                 } else {
@@ -99,11 +101,11 @@ public struct Address: Hashable, Sendable, Comparable, CustomStringConvertible {
             return result
         }
         if let gap = text.firstRange(of: "::") {
-            guard let head = groups(text[..<gap.lowerBound]), let tail = groups(text[gap.upperBound...]), head.count + tail.count <= 7
+            guard let head = groups(text[..<gap.lowerBound], isEnd: false), let tail = groups(text[gap.upperBound...], isEnd: true), head.count + tail.count <= 7
             else { return nil }
             return head + Array(repeating: 0, count: 8 - head.count - tail.count) + tail
         }
-        guard let all = groups(text), all.count == 8 else { return nil }
+        guard let all = groups(text, isEnd: true), all.count == 8 else { return nil }
         return all
     }
 }

@@ -8,10 +8,11 @@ public struct HybridTimestamp: Hashable, Sendable, Comparable, CustomStringConve
 
     public init(ntp64: UInt64) { self.ntp64 = ntp64 }
 
-    /// From nanoseconds since 1970. Negative times count as zero.
+    /// From nanoseconds since 1970. Negative times count as zero, and those after February 2106 as its last second: 32 bits
+    /// hold no more.
     public init(unixNanoseconds: Int64) {
         let nanoseconds = UInt64(max(0, unixNanoseconds))
-        let seconds = nanoseconds / 1_000_000_000
+        let seconds = min(nanoseconds / 1_000_000_000, UInt64(UInt32.max))
         let fraction = ((nanoseconds % 1_000_000_000) << 32) / 1_000_000_000
         self.init(ntp64: seconds << 32 | fraction)
     }
@@ -36,6 +37,7 @@ public struct HybridClock: Sendable {
 
     /// A timestamp later than every earlier one, close to `wall` (nanoseconds since 1970).
     public mutating func tick(wall: Int64) -> HybridTimestamp {
+        precondition(last.ntp64 < .max, "the hybrid clock has handed out its last timestamp")
         last = max(HybridTimestamp(unixNanoseconds: wall), HybridTimestamp(ntp64: last.ntp64 + 1))
         return last
     }
@@ -45,7 +47,7 @@ public struct HybridClock: Sendable {
     @discardableResult
     public mutating func observe(_ remote: HybridTimestamp, wall: Int64) -> Bool {
         guard remote > last else { return true }
-        guard remote.unixNanoseconds - wall <= driftLimit.nanoseconds else { return false }
+        guard remote.unixNanoseconds - max(0, wall) <= driftLimit.nanoseconds else { return false }
         last = remote
         return true
     }

@@ -10,16 +10,27 @@ public struct Instant: Hashable, Sendable, Comparable, CustomStringConvertible {
     public static let zero = Instant(nanoseconds: 0)
 
     public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
-    public static func + (left: Instant, right: Duration) -> Instant { Instant(nanoseconds: left.nanoseconds + right.nanoseconds) }
-    public static func - (left: Instant, right: Duration) -> Instant { Instant(nanoseconds: left.nanoseconds - right.nanoseconds) }
-    /// The time that passed from `right` to `left`; negative when `right` is later.
-    public static func - (left: Instant, right: Instant) -> Duration { .nanoseconds(left.nanoseconds - right.nanoseconds) }
+    /// Saturates: a wait without end leads to the last instant that there is, about 292 years after the origin.
+    public static func + (left: Instant, right: Duration) -> Instant {
+        let (sum, overflow) = left.nanoseconds.addingReportingOverflow(right.nanoseconds)
+        return Instant(nanoseconds: overflow ? (right < .zero ? .min : .max) : sum)
+    }
+    public static func - (left: Instant, right: Duration) -> Instant {
+        let (difference, overflow) = left.nanoseconds.subtractingReportingOverflow(right.nanoseconds)
+        return Instant(nanoseconds: overflow ? (right < .zero ? .max : .min) : difference)
+    }
+    /// The time that passed from `right` to `left`; negative when `right` is later. Saturates.
+    public static func - (left: Instant, right: Instant) -> Duration {
+        let (difference, overflow) = left.nanoseconds.subtractingReportingOverflow(right.nanoseconds)
+        return .nanoseconds(overflow ? (left < right ? .min : .max) : difference)
+    }
 
     /// Seconds with six decimals, for logs.
     public var description: String {
         let microseconds = nanoseconds / 1_000
         let fraction = String(abs(microseconds % 1_000_000))
-        return "\(microseconds / 1_000_000)." + String(repeating: "0", count: 6 - fraction.count) + fraction + "s"
+        let sign = microseconds < 0 ? "-" : ""
+        return sign + "\(abs(microseconds / 1_000_000))." + String(repeating: "0", count: 6 - fraction.count) + fraction + "s"
     }
 }
 
@@ -28,8 +39,8 @@ extension Duration {
     public var nanoseconds: Int64 {
         let (seconds, attoseconds) = components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        if overflow { return seconds < 0 ? .min : .max }
-        return product &+ attoseconds / 1_000_000_000
+        let (sum, carry) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return overflow || carry ? (seconds < 0 ? .min : .max) : sum
     }
 
     /// Whole milliseconds, rounded towards zero.

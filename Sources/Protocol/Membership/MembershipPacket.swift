@@ -1,6 +1,6 @@
 /// What membership's nodes say to each other: a body, from a sender, with news of any members behind it.
 ///
-/// `docs/wire-membership.md` has the byte layout. The same packets travel as datagrams and as messages.
+/// `docs/wire-format.md` has the byte layout. The same packets travel as datagrams and as messages.
 struct MembershipPacket: Hashable, Sendable {
     /// The identity of the sender, as it says itself. Everything that is sent in answer goes to this address.
     var sender: MemberRecord

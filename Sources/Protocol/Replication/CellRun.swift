@@ -1,7 +1,7 @@
 /// The compact form that changesets and clock records share for the numbers of a few cells of one row.
 ///
 /// A transaction mostly writes neighbouring columns with equal column versions and consecutive sequence numbers, so each of the
-/// three lists has a short form, chosen by the low three bits of the run's head (`docs/wire-rows.md`).
+/// three lists has a short form, chosen by the low three bits of the run's head (`docs/wire-format.md`).
 public struct CellNumbers: Hashable, Sendable {
     public var column: Int
     public var columnVersion: UInt64

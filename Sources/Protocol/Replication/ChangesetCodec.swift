@@ -1,4 +1,4 @@
-/// The body of a chunk as bytes: `docs/wire-rows.md`.
+/// The body of a chunk as bytes: `docs/wire-format.md`.
 public enum ChangesetCodec {
     /// The first byte of a body. A reader that does not know it refuses the body.
     public static let format: UInt8 = 1
@@ -22,7 +22,8 @@ public enum ChangesetCodec {
                 numbers.withUnsafeBufferPointer { cells in
                     values.withUnsafeBytes { values in
                         writer.appendRow(
-                            table: row.table, key: key, causalLength: row.causalLength, sentinel: row.sentinel, cells: cells, values: values)
+                            table: row.table, key: key, causalLength: row.causalLength, sentinel: row.sentinel, cells: cells, values: values
+                        )
                     }
                 }
             }
@@ -111,7 +112,8 @@ private struct RowReader {
             lastRow[cell.column] = row
             change.cells.append(
                 CellChange(
-                    column: cell.column, columnVersion: cell.columnVersion, sequence: cell.sequence, value: try ValueCodec.read(from: &reader)))
+                    column: cell.column, columnVersion: cell.columnVersion, sequence: cell.sequence,
+                    value: try ValueCodec.read(from: &reader)))
         }
         return change
     }

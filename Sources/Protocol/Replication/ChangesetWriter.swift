@@ -1,4 +1,4 @@
-/// Builds the body of a chunk row by row (`docs/wire-rows.md`), from values that are encoded already.
+/// Builds the body of a chunk row by row (`docs/wire-format.md`), from values that are encoded already.
 public struct ChangesetWriter: Sendable {
     private var tables: [Changeset.Table] = []
     private var rows: [UInt8] = []
@@ -32,7 +32,8 @@ public struct ChangesetWriter: Sendable {
     ) {
         rowCount += 1
         let sentinelDiffers = sentinel.map { $0.columnVersion != causalLength } ?? false
-        let flags = (causalLength != 1 ? RowFlags.causalLength : 0) | (sentinel != nil ? RowFlags.sentinel : 0)
+        let flags =
+            (causalLength != 1 ? RowFlags.causalLength : 0) | (sentinel != nil ? RowFlags.sentinel : 0)
             | (sentinelDiffers ? RowFlags.sentinelVersion : 0)
         appendVarint(UInt64(table) << 3 | flags, to: &rows)
         appendVarint(UInt64(key.count), to: &rows)

@@ -1,4 +1,4 @@
-/// The encoding of one value in a changeset: a tag, then the payload (`docs/wire-rows.md`).
+/// The encoding of one value in a changeset: a tag, then the payload (`docs/wire-format.md`).
 public enum ValueCodec {
     public enum Tag: UInt8, Sendable {
         case null, integer, real, text, blob

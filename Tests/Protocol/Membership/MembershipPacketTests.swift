@@ -45,7 +45,7 @@ import Testing
         #expect(packet.encoded.count - packet.claims.map(\.encodedSize).reduce(0, +) <= MembershipPacket.headBytes)
     }
 
-    @Test("packets: the example of docs/wire-membership.md")
+    @Test("packets: the example of docs/wire-format.md")
     func example() {
         let packet = MembershipPacket(
             sender: MemberRecord(

@@ -57,6 +57,31 @@ import Testing
         return .state(.init(fingerprint: Fingerprint(high: 1, low: 2), isLast: true, state: PeerState(actors: [entry])))
     }()
 
+    private static let rows = Changeset(
+        tables: [Changeset.Table(name: "t", columns: ["name", "state"])],
+        rows: [
+            RowChange(
+                table: 0, key: PackedKey.encode([.integer(7)]), causalLength: 1, sentinel: nil,
+                cells: [
+                    CellChange(column: 0, columnVersion: 1, sequence: 0, value: .text("a")),
+                    CellChange(column: 1, columnVersion: 1, sequence: 1, value: .integer(-2)),
+                ]),
+            RowChange(
+                table: 0, key: PackedKey.encode([.integer(8)]), causalLength: 2, sentinel: .init(columnVersion: 2, sequence: 2), cells: []),
+        ])
+
+    private static let ping: MembershipPacket = {
+        let suspect = ActorID(high: 0x1112_1314_1516_4718, low: 0x991A_1B1C_1D1E_1F20)
+        let sender = MemberRecord(
+            actor: ActorID(high: 0x0102_0304_0506_4708, low: 0x890A_0B0C_0D0E_0F10), address: Address(ipv4: 0x0A00_0001, port: 4_001),
+            generation: 3)
+        let record = MemberRecord(actor: suspect, address: Address(ipv4: 0x0A00_0002, port: 4_001), generation: 2)
+        let digest = Fingerprint(high: 0xA0A1_A2A3_A4A5_A6A7, low: 0xA8A9_AAAB_ACAD_AEAF)
+        return MembershipPacket(
+            sender: sender, incarnation: 1, body: .ping(sequence: 300, target: suspect, digest: digest),
+            claims: [MemberClaim(record: record, incarnation: 0, state: .suspect, marks: [0xDDCC_BBAA])])
+    }()
+
     /// What the code writes.
     static let written: [String: [UInt8]] = {
         var chunk = ByteWriter()
@@ -68,6 +93,8 @@ import Testing
         return [
             "envelope": broadcast.writer().bytes,
             "chunk": chunk.bytes,
+            "rows": ChangesetCodec.encode(rows),
+            "membership-ping": ping.encoded,
             "broadcast-eager": eager.bytes,
             "broadcast-announcement": list(.announcement, [piece.id, Sample.id(1, 6)]),
             "broadcast-graft": list(.graft, [Sample.id(1, 6)]),

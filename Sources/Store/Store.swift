@@ -187,7 +187,8 @@ public final class Store {
 
     /// Timestamps never fall behind our own last transaction, even when the system's clock was set back while we were away.
     private func restoreClock() throws(StoreError) {
-        let statement = try connection.prepareUncached("SELECT timestamp FROM __patina_versions WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1")
+        let statement = try connection.prepareUncached(
+            "SELECT timestamp FROM __patina_versions WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1")
         try statement.bind(1, Bookkeeping.versionID(ownSite, 1))
         try statement.bind(2, Bookkeeping.versionID(ownSite, Bookkeeping.lastVersion))
         guard try statement.step() else { return }

@@ -37,7 +37,8 @@ extension Store {
                 throw .corrupt(message: "\(connection.name): the database has lost its identity (a row of __patina_meta is missing)")
             }
             guard format == Bookkeeping.format else {
-                throw .corrupt(message: "\(connection.name): written in format \(format); this version of Patina reads format \(Bookkeeping.format)")
+                throw .corrupt(
+                    message: "\(connection.name): written in format \(format); this version of Patina reads format \(Bookkeeping.format)")
             }
             try Bookkeeping.writeMeta(connection, "generation", generation + 1)
             try connection.execute("COMMIT")

@@ -57,7 +57,8 @@ public final class StoreReader {
     public func read(_ request: ReadRequest) -> StoreResult {
         do throws(StoreError) {
             guard !isClosed else { throw .closed }
-            return try VersionReader(connection: connection, catalog: try freshCatalog(), sites: sites, limits: options.limits).read(request)
+            return try VersionReader(connection: connection, catalog: try freshCatalog(), sites: sites, limits: options.limits).read(
+                request)
         } catch {
             return .failed(reason: error.description)
         }
@@ -138,7 +139,8 @@ private final class ReadAuthorizer {
     var refused = false
 
     private static let readingPragmas: Set<String> = [
-        "collation_list", "compile_options", "data_version", "database_list", "encoding", "foreign_key_list", "freelist_count", "function_list",
+        "collation_list", "compile_options", "data_version", "database_list", "encoding", "foreign_key_list", "freelist_count",
+        "function_list",
         "index_info", "index_list", "index_xinfo", "integrity_check", "module_list", "page_count", "page_size", "quick_check", "table_info",
         "table_list", "table_xinfo", "user_version",
     ]

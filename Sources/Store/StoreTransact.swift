@@ -64,7 +64,8 @@ extension Store {
                 buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: options.limits.chunkBytes)
             if let written = try writer.writeClocks() {
                 try Bookkeeping.insertVersion(
-                    connection, site: ownSite, version: head + 1, timestamp: timestamp, lastSequence: written.lastSequence, keys: written.keys)
+                    connection, site: ownSite, version: head + 1, timestamp: timestamp, lastSequence: written.lastSequence,
+                    keys: written.keys)
                 if unwrittenVersions >= Self.unwrittenVersionLimit { try writeOwnRanges() }
                 outcome.version = head + 1
                 outcome.chunks = writer.makeChunks(actor: actor, timestamp: timestamp, lastSequence: written.lastSequence)

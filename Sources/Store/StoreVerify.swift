@@ -54,7 +54,7 @@ private struct Verifier {
             }
             var listed = Set<ListedRow.Located>()
             do {
-                try KeyList.forEach(statement.blob(2), keying: { store.catalog.table(withID: $0)?.keying }) { table, row in
+                try KeyList.forEach(statement.blob(2), in: store.catalog) { table, row in
                     listed.insert(ListedRow.Located(table: table, row: row))
                 }
             } catch {
@@ -64,12 +64,15 @@ private struct Verifier {
         }
     }
 
-    private mutating func checkOrigin(_ what: String, _ site: Int, _ version: UInt64, _ sequence: UInt64, _ table: Table, _ row: ListedRow) {
+    private mutating func checkOrigin(_ what: String, _ site: Int, _ version: UInt64, _ sequence: UInt64, _ table: Table, _ row: ListedRow)
+    {
         guard let known = versions[Bookkeeping.versionID(site, version)] else {
             violations.append("\(what) is of version \(name(site, version)), which has no row")
             return
         }
-        if sequence > known.last { violations.append("\(what) has sequence number \(sequence), behind the end of version \(name(site, version))") }
+        if sequence > known.last {
+            violations.append("\(what) has sequence number \(sequence), behind the end of version \(name(site, version))")
+        }
         if !known.listed.contains(ListedRow.Located(table: table.id, row: row)) {
             violations.append("\(what) is missing in the key list of version \(name(site, version))")
         }
@@ -142,9 +145,12 @@ private struct Verifier {
                 violations.append("the ledger of \(actor) says \(entry?.complete ?? IntervalSet()), the database says \(complete)")
             }
             var received: [(version: UInt64, sequences: IntervalSet)] = []
-            let chunks = try Bookkeeping.readChunks(store.connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
+            let chunks = try Bookkeeping.readChunks(
+                store.connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
             for chunk in chunks {
-                if complete.contains(chunk.id.version) { violations.append("chunk \(chunk.id) is buffered although its version is complete") }
+                if complete.contains(chunk.id.version) {
+                    violations.append("chunk \(chunk.id) is buffered although its version is complete")
+                }
                 if received.last?.version != chunk.id.version { received.append((chunk.id.version, IntervalSet())) }
                 received[received.count - 1].sequences.insert(chunk.id.sequences)
             }

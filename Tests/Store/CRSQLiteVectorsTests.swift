@@ -10,8 +10,10 @@ import Testing
 struct CRSQLiteVectorsTests {
     /// Where we differ on purpose; the reasons are in `docs/crdt.md`, section "Differences from cr-sqlite".
     static let deviations: [String: String] = [
-        "pkonly_tie_meq_after_delete": "concurrent resurrections: the greater actor's sentinel is kept, so that all nodes keep the same one",
-        "sentinel_cl1_on_existing_row": "a sentinel is kept even when the row exists without one, so that the order of arrival does not matter",
+        "pkonly_tie_meq_after_delete":
+            "concurrent resurrections: the greater actor's sentinel is kept, so that all nodes keep the same one",
+        "sentinel_cl1_on_existing_row":
+            "a sentinel is kept even when the row exists without one, so that the order of arrival does not matter",
         "own_site_newer_from_peer": "a node that lost its newest writes learns them back from its peers",
         "site_id_short": "an actor has 16 bytes; shorter site ids cannot be expressed",
         "equal_int_higher_site_meq0": "equal values always merge by actor (Corrosion always sets merge-equal-values)",
@@ -40,7 +42,7 @@ struct CRSQLiteVectorsTests {
 
     @Test("vectors: every recorded packed key is encoded and decoded alike")
     func packedKeys() throws {
-        for vector in try VectorFile.load().pack_columns where vector.error == nil {
+        for vector in try VectorFile.load().packColumns where vector.error == nil {
             let values = vector.values.map(\.value)
             let ours = hexadecimal(PackedKey.encode(values))
             // Long recordings are cut short, and end in an ellipsis.
@@ -52,25 +54,25 @@ struct CRSQLiteVectorsTests {
 
     /// Returns what differs from the recording.
     private func replay(_ vector: VectorCase) throws -> [String] {
-        guard let site = ActorID(vector.local_site) else { throw UnsupportedCase(reason: "the local site is not 16 bytes") }
+        guard let site = ActorID(vector.localSite) else { throw UnsupportedCase(reason: "the local site is not 16 bytes") }
         let store = try StoreHarness("vector-\(vector.name)").store(schema: vector.schema.joined(separator: ";\n"), identity: site)
         defer { store.close() }
         var differences: [String] = []
         var timestamps: [String: String] = [:]
         for step in vector.setup {
-            if let statements = step.local_tx {
+            if let statements = step.localTx {
                 let ends = statements.contains { $0.uppercased().hasPrefix("ROLLBACK") && !$0.uppercased().contains(" TO ") }
                 if ends { continue }
                 let outcome = try store.transact(statements.map { Statement($0) })
                 if let ts = step.ts { timestamps["\(outcome.timestamp.ntp64)"] = ts }
-            } else if let changes = step.merge_tx {
+            } else if let changes = step.mergeTx {
                 _ = try store.mergeRecorded(changes)
             }
         }
         differences += try compare(store, vector.before, vector.schema, timestamps).map { "before: \($0)" }
         var impact: [Int] = []
         var failure: (any Error)?
-        for group in vector.incoming_txs {
+        for group in vector.incomingTxs {
             do {
                 impact.append(try store.mergeRecorded(group))
             } catch let unsupported as UnsupportedCase {
@@ -83,7 +85,7 @@ struct CRSQLiteVectorsTests {
         if (failure != nil) != (vector.error != nil) {
             differences.append("recorded error \(vector.error ?? "none"), ours \(failure.map { "\($0)" } ?? "none")")
         }
-        if vector.error == nil, impact != vector.rows_impacted { differences.append("impact \(impact), recorded \(vector.rows_impacted)") }
+        if vector.error == nil, impact != vector.rowsImpacted { differences.append("impact \(impact), recorded \(vector.rowsImpacted)") }
         differences += try compare(store, vector.after, vector.schema, timestamps).map { "after: \($0)" }
         return differences
     }
@@ -92,7 +94,8 @@ struct CRSQLiteVectorsTests {
         var differences: [String] = []
         for table in store.catalog.tables {
             let names = table.keyColumns.map(\.name) + table.columns.map(\.name)
-            let ours = try store.rows("SELECT \(names.map(quoted).joined(separator: ", ")) FROM \(quoted(table.name))").map { "\($0)" }.sorted()
+            let ours = try store.rows("SELECT \(names.map(quoted).joined(separator: ", ")) FROM \(quoted(table.name))").map { "\($0)" }
+                .sorted()
             let theirs = (state.rows[table.name] ?? []).map { row in "\(names.map { row[$0]?.value ?? .null })" }.sorted()
             if ours != theirs { differences.append("rows of \(table.name) are \(ours), recorded \(theirs)") }
         }
@@ -103,8 +106,8 @@ struct CRSQLiteVectorsTests {
         }.sorted()
         let theirs = state.changes.map(\.clockedCell).sorted()
         if ours != theirs { differences.append("clocks are \(ours), recorded \(theirs)") }
-        if store.ledger.head(of: store.actor) != state.crsql_db_version {
-            differences.append("own version \(store.ledger.head(of: store.actor)), recorded \(state.crsql_db_version)")
+        if store.ledger.head(of: store.actor) != state.crsqlDbVersion {
+            differences.append("own version \(store.ledger.head(of: store.actor)), recorded \(state.crsqlDbVersion)")
         }
         return differences
     }
@@ -131,23 +134,23 @@ extension Store {
     }
 
     private func mergeRecorded(_ change: VectorChange) throws -> Int {
-        guard let origin = ActorID(change.site_id) else { throw UnsupportedCase(reason: "site id \(change.site_id) is not 16 bytes") }
+        guard let origin = ActorID(change.siteId) else { throw UnsupportedCase(reason: "site id \(change.siteId) is not 16 bytes") }
         guard let table = catalog.table(named: change.table) else { throw UnsupportedCase(reason: "unknown table") }
         let isSentinel = change.cid == "-1"
         let key = bytes(fromHexadecimal: change.pk)
         var row = RowChange(table: 0, key: key, causalLength: change.cl, sentinel: nil, cells: [])
         if isSentinel {
-            row.sentinel = .init(columnVersion: change.col_version, sequence: change.seq)
+            row.sentinel = .init(columnVersion: change.colVersion, sequence: change.seq)
         } else {
             guard let column = table.columnNumbers[change.cid] else { throw UnsupportedCase(reason: "unknown column") }
-            row.cells = [CellChange(column: column, columnVersion: change.col_version, sequence: change.seq, value: change.val.value)]
+            row.cells = [CellChange(column: column, columnVersion: change.colVersion, sequence: change.seq, value: change.val.value)]
         }
         let site = try sites.makeOrdinal(of: origin, connection)
-        var merger = RowMerger(catalog: catalog, clocks: ClockTables(sites: sites), site: site, version: change.db_version)
+        var merger = RowMerger(catalog: catalog, clocks: ClockTables(sites: sites), site: site, version: change.dbVersion)
         try merger.merge(row, into: table, key: try PackedKey.decode(key))
         guard let ts = UInt64(change.ts) else { throw UnsupportedCase(reason: "timestamp \(change.ts)") }
         try Bookkeeping.insertVersion(
-            connection, site: site, version: change.db_version, timestamp: HybridTimestamp(ntp64: ts), lastSequence: change.seq, keys: [])
+            connection, site: site, version: change.dbVersion, timestamp: HybridTimestamp(ntp64: ts), lastSequence: change.seq, keys: [])
         return merger.impact
     }
 }
@@ -158,37 +161,39 @@ private struct UnsupportedCase: Error { var reason: String }
 
 private struct VectorFile: Decodable {
     var cases: [VectorCase]
-    var pack_columns: [PackedVector]
+    var packColumns: [PackedVector]
 
     static func load() throws -> VectorFile {
         let standard = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Vectors/crsqlite.json")
         let url = ProcessInfo.processInfo.environment["CRSQLITE_VECTORS"].map { URL(fileURLWithPath: $0) } ?? standard
-        return try JSONDecoder().decode(VectorFile.self, from: Data(contentsOf: url))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(VectorFile.self, from: Data(contentsOf: url))
     }
 }
 
 private struct VectorCase: Decodable {
     var name: String
     var schema: [String]
-    var local_site: String
+    var localSite: String
     var setup: [VectorStep]
     var before: VectorState
-    var incoming_txs: [[VectorChange]]
+    var incomingTxs: [[VectorChange]]
     var error: String?
-    var rows_impacted: [Int]
+    var rowsImpacted: [Int]
     var after: VectorState
 }
 
 private struct VectorStep: Decodable {
-    var local_tx: [String]?
+    var localTx: [String]?
     var ts: String?
-    var merge_tx: [VectorChange]?
+    var mergeTx: [VectorChange]?
 }
 
 private struct VectorState: Decodable {
     var rows: [String: [[String: VectorValue]]]
     var changes: [VectorChange]
-    var crsql_db_version: UInt64
+    var crsqlDbVersion: UInt64
 }
 
 private struct VectorChange: Decodable {
@@ -196,16 +201,16 @@ private struct VectorChange: Decodable {
     var pk: String
     var cid: String
     var val: VectorValue
-    var col_version: UInt64
-    var db_version: UInt64
-    var site_id: String
+    var colVersion: UInt64
+    var dbVersion: UInt64
+    var siteId: String
     var cl: UInt64
     var seq: UInt64
     var ts: String
 
     var clockedCell: ClockedCell {
         ClockedCell(
-            table: table, key: pk, column: cid, value: val.value, columnVersion: col_version, version: db_version, site: site_id,
+            table: table, key: pk, column: cid, value: val.value, columnVersion: colVersion, version: dbVersion, site: siteId,
             causalLength: cl, sequence: seq, timestamp: ts)
     }
 }
@@ -238,5 +243,7 @@ private struct VectorValue: Decodable {
 
 private func bytes(fromHexadecimal text: String) -> [UInt8] {
     let digits = Array(text.utf8)
-    return stride(from: 0, to: digits.count - 1, by: 2).map { UInt8(String(decoding: digits[$0..<($0 + 2)], as: UTF8.self), radix: 16) ?? 0 }
+    return stride(from: 0, to: digits.count - 1, by: 2).map {
+        UInt8(String(decoding: digits[$0..<($0 + 2)], as: UTF8.self), radix: 16) ?? 0
+    }
 }

@@ -22,7 +22,9 @@ struct CaptureTests {
     }
 
     private func cells(_ store: Store) throws -> [String] {
-        try store.clockedCells().map { "\($0.key) \($0.column) cv\($0.columnVersion) v\($0.version) cl\($0.causalLength) seq\($0.sequence)" }
+        try store.clockedCells().map {
+            "\($0.key) \($0.column) cv\($0.columnVersion) v\($0.version) cl\($0.causalLength) seq\($0.sequence)"
+        }
     }
 
     @Test("capture: REPLACE deletes its victim and inserts, also when two rows conflict")
@@ -74,7 +76,8 @@ struct CaptureTests {
 
     @Test("capture: a whole number in a REAL column is a REAL")
     func realAffinity() throws {
-        let store = try replicate("real", schema: "CREATE TABLE t (id REAL NOT NULL PRIMARY KEY, r REAL)", [["INSERT INTO t VALUES (2, 3)"]])
+        let store = try replicate(
+            "real", schema: "CREATE TABLE t (id REAL NOT NULL PRIMARY KEY, r REAL)", [["INSERT INTO t VALUES (2, 3)"]])
         defer { store.close() }
         let outcome = try store.run("UPDATE t SET r = 4")
         let change = try ChangesetCodec.decode(outcome.chunks[0].body)
@@ -120,10 +123,15 @@ struct CaptureTests {
     func rowidChanges() throws {
         let store = try replicate(
             "rowid", schema: "CREATE TABLE i (id INTEGER PRIMARY KEY, v); CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v)",
-            [["INSERT INTO i VALUES (1, 'a'), (2, 'b')", "INSERT INTO t VALUES ('x', 1)"], ["UPDATE i SET id = id + 10 WHERE id = 2"], ["UPDATE i SET rowid = 5 WHERE id = 1"]])
+            [
+                ["INSERT INTO i VALUES (1, 'a'), (2, 'b')", "INSERT INTO t VALUES ('x', 1)"], ["UPDATE i SET id = id + 10 WHERE id = 2"],
+                ["UPDATE i SET rowid = 5 WHERE id = 1"],
+            ])
         defer { store.close() }
         #expect(try store.text("SELECT * FROM i ORDER BY id") == ["5|a", "12|b"])
-        #expect(throws: StoreError.statementRefused(message: "the rowid of a row of t was changed", sql: "")) { try store.run("UPDATE t SET rowid = 99") }
+        #expect(throws: StoreError.statementRefused(message: "the rowid of a row of t was changed", sql: "")) {
+            try store.run("UPDATE t SET rowid = 99")
+        }
         #expect(try store.text("SELECT rowid FROM t") == ["1"])
     }
 
@@ -136,7 +144,8 @@ struct CaptureTests {
         defer { other.close() }
         let nested = try store.run(
             "INSERT INTO t VALUES ('a', 1)", "SAVEPOINT one", "INSERT INTO t VALUES ('b', 1)", "SAVEPOINT two", "UPDATE t SET v = 9",
-            "ROLLBACK TO two", "INSERT INTO t VALUES ('c', 1)", "RELEASE two", "ROLLBACK TO one", "ROLLBACK TO one", "INSERT INTO t VALUES ('d', 1)",
+            "ROLLBACK TO two", "INSERT INTO t VALUES ('c', 1)", "RELEASE two", "ROLLBACK TO one", "ROLLBACK TO one",
+            "INSERT INTO t VALUES ('d', 1)",
             "RELEASE one")
         other.take(nested.chunks)
         #expect(try other.text("SELECT id FROM t ORDER BY id") == ["a", "d"])

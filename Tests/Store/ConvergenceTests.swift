@@ -119,7 +119,9 @@ struct ConvergenceTests {
         let (v, w) = (value(&random), value(&random))
         switch random.below(22) {
         case 0, 1: return Statement("INSERT OR REPLACE INTO a VALUES (?, ?, ?, ?)", .positional([key, v, w, v]))
-        case 2: return Statement("INSERT INTO a (id, n) VALUES (?, ?) ON CONFLICT DO UPDATE SET n = excluded.n, t = 'up'", .positional([key, v]))
+        case 2:
+            return Statement(
+                "INSERT INTO a (id, n) VALUES (?, ?) ON CONFLICT DO UPDATE SET n = excluded.n, t = 'up'", .positional([key, v]))
         case 3: return Statement("INSERT OR IGNORE INTO a (id, r) VALUES (?, ?)", .positional([key, v]))
         case 4: return Statement("UPDATE a SET n = ? WHERE id = ?", .positional([v, key]))
         case 5: return Statement("UPDATE a SET t = ?, r = ?", .positional([v, w]))
@@ -139,7 +141,9 @@ struct ConvergenceTests {
         case 19: return Statement("DELETE FROM k WHERE x = ?", .positional([key]))
         case 20: return Statement("UPDATE OR REPLACE k SET x = ? WHERE x = ?", .positional([key, other]))
         // Fails when the row exists: the whole transaction is taken back.
-        default: return random.below(6) == 0 ? Statement("INSERT INTO a (id) VALUES (?)", .positional([key])) : Statement("DELETE FROM a WHERE n IS NULL")
+        default:
+            return random.below(6) == 0
+                ? Statement("INSERT INTO a (id) VALUES (?)", .positional([key])) : Statement("DELETE FROM a WHERE n IS NULL")
         }
     }
 }

@@ -43,7 +43,9 @@ extension Store {
         }
     }
 
-    func serve(_ wants: [ReadRequest.Want], byteLimit: Int = .max) throws -> (chunks: [Chunk], empties: [EmptyVersions], remaining: [ReadRequest.Want]) {
+    func serve(_ wants: [ReadRequest.Want], byteLimit: Int = .max) throws -> (
+        chunks: [Chunk], empties: [EmptyVersions], remaining: [ReadRequest.Want]
+    ) {
         guard case .read(let chunks, let empties, let remaining) = perform(.read(ReadRequest(wants: wants, byteLimit: byteLimit))) else {
             throw StoreError.closed
         }
@@ -93,7 +95,7 @@ struct ClockedCell: Hashable, Comparable, CustomStringConvertible {
     var timestamp: String
 
     var description: String {
-        "\(table) \(key) \(column)=\(value) cv\(columnVersion) v\(version) \(site.prefix(4)) cl\(causalLength) seq\(sequence) ts\(timestamp)"
+        "\(table) \(key) \(column)=\(value) cv\(columnVersion) v\(version) \(site.prefix(4)) cl\(causalLength) s\(sequence) ts\(timestamp)"
     }
 
     static func < (left: ClockedCell, right: ClockedCell) -> Bool { left.description < right.description }

@@ -34,7 +34,9 @@ struct TransactTests {
         let blob = Value.blob([0, 255])
         _ = try store.transact([
             Statement("INSERT INTO t VALUES (?, ?, ?)", .positional([.text("a"), .null, .real(1.5)])),
-            Statement("INSERT INTO t VALUES (:id, @v, $w)", .named([.init(name: "@v", value: blob), .init(name: ":id", value: .text("b")), .init(name: "$w", value: .integer(-1))])),
+            Statement(
+                "INSERT INTO t VALUES (:id, @v, $w)",
+                .named([.init(name: "@v", value: blob), .init(name: ":id", value: .text("b")), .init(name: "$w", value: .integer(-1))])),
         ])
         #expect(try store.rows("SELECT * FROM t ORDER BY id") == [[.text("a"), .null, .real(1.5)], [.text("b"), blob, .integer(-1)]])
         func message(_ statement: Statement) -> String {
@@ -43,8 +45,11 @@ struct TransactTests {
                 return "no error"
             } catch { return "\(error)" }
         }
-        #expect(message(Statement("DELETE FROM t WHERE id = :a", .named([.init(name: ":b", value: .null)]))) == "Invalid parameter name: :b")
-        #expect(message(Statement("DELETE FROM t WHERE id = ?", .positional([]))) == "Wrong number of parameters passed to query. Got 0, needed 1")
+        #expect(
+            message(Statement("DELETE FROM t WHERE id = :a", .named([.init(name: ":b", value: .null)]))) == "Invalid parameter name: :b")
+        #expect(
+            message(Statement("DELETE FROM t WHERE id = ?", .positional([])))
+                == "Wrong number of parameters passed to query. Got 0, needed 1")
         #expect(message(Statement("DELETE FROM t WHERE id = ?")) == "Wrong number of parameters passed to query. Got 0, needed 1")
         #expect(message(Statement("DELETE FROM t", .positional([.null]))) == "Wrong number of parameters passed to query. Got 1, needed 0")
         #expect(try store.text("SELECT count(*) FROM t") == ["2"])
@@ -64,7 +69,10 @@ struct TransactTests {
             ("DROP TABLE t", "the schema cannot be changed by a transaction: change the schema files and reload them"),
             ("ALTER TABLE t ADD COLUMN z", "the schema cannot be changed by a transaction: change the schema files and reload them"),
             ("CREATE TEMP TABLE u (id)", "the schema cannot be changed by a transaction: change the schema files and reload them"),
-            ("CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END", "the schema cannot be changed by a transaction: change the schema files and reload them"),
+            (
+                "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
+                "the schema cannot be changed by a transaction: change the schema files and reload them"
+            ),
             ("DELETE FROM __patina_versions", "table __patina_versions is Patina's own and cannot be written"),
             ("UPDATE t__patina_clock SET clock = x''", "table t__patina_clock is Patina's own and cannot be written"),
             ("DELETE FROM t; DELETE FROM t", "more than one statement in one string"),
@@ -103,7 +111,10 @@ struct TransactTests {
         let box = Unmanaged.passUnretained(interrupter)
         _ = interruptingFunction(store, box.toOpaque())
         #expect(throws: StoreError.interrupted) {
-            try store.run("INSERT INTO t VALUES ('a', 1, 1)", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO t SELECT i, interrupt_now(), 0 FROM n")
+            try store.run(
+                "INSERT INTO t VALUES ('a', 1, 1)",
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) INSERT INTO t SELECT i, stop(), 0 FROM n"
+            )
         }
         withExtendedLifetime(interrupter) {}
         #expect(try store.text("SELECT count(*) FROM t") == ["0"])
@@ -138,7 +149,9 @@ struct TransactTests {
         let anchor = try MemoryAnchor(name: "transact-many-1")
         defer { anchor.close() }
         let store = try harness.store(schema: Self.schema)
-        for number in 0..<1_100 { _ = try store.transact([Statement("INSERT OR REPLACE INTO t VALUES ('a', ?, 0)", .positional([.integer(Int64(number))]))]) }
+        for number in 0..<1_100 {
+            _ = try store.transact([Statement("INSERT OR REPLACE INTO t VALUES ('a', ?, 0)", .positional([.integer(Int64(number))]))])
+        }
         try store.expectSound()
         let ledger = store.ledger
         store.close()

@@ -27,7 +27,11 @@ public enum PackedKey {
 
     /// The low three bits of a column's first byte.
     public enum KeyType: UInt8, Sendable {
-        case integer = 1, real, text, blob, null
+        case integer = 1
+        case real
+        case text
+        case blob
+        case null
     }
 
     @inlinable

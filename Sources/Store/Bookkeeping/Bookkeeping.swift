@@ -16,11 +16,18 @@ enum Bookkeeping {
         "CREATE TABLE __patina_meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
         "CREATE TABLE __patina_sites (ordinal INTEGER PRIMARY KEY, actor BLOB NOT NULL UNIQUE)",
         "CREATE TABLE __patina_tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
-        "CREATE TABLE __patina_versions (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, last_sequence INTEGER NOT NULL, keys BLOB NOT NULL)",
-        "CREATE TABLE __patina_ledger (site INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (site, first)) WITHOUT ROWID",
+        """
+        CREATE TABLE __patina_versions (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, last_sequence INTEGER NOT NULL,
+            keys BLOB NOT NULL)
+        """,
+        """
+        CREATE TABLE __patina_ledger (site INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+            PRIMARY KEY (site, first)) WITHOUT ROWID
+        """,
         """
         CREATE TABLE __patina_chunks (site INTEGER NOT NULL, version INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-            last_sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (site, version, first, last)) WITHOUT ROWID
+            last_sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL, body BLOB NOT NULL,
+            PRIMARY KEY (site, version, first, last)) WITHOUT ROWID
         """,
         "CREATE TABLE __patina_members (actor BLOB NOT NULL PRIMARY KEY, address TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID",
     ]
@@ -103,8 +110,8 @@ enum Bookkeeping {
         let body = withBodies ? "body" : "x''"
         let statement = try connection.statement(
             """
-            SELECT version, first, last, last_sequence, timestamp, \(body) FROM __patina_chunks WHERE site = ?1 AND version BETWEEN ?2 AND ?3
-            ORDER BY version, first, last
+            SELECT version, first, last, last_sequence, timestamp, \(body) FROM __patina_chunks
+            WHERE site = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version, first, last
             """)
         try statement.bind(1, site)
         try statement.bind(2, Int64(clamping: versions.lowerBound))

@@ -89,7 +89,9 @@ struct CaptureBuffer {
         var moved = table.keying == .rowidAlias && rowid != newRowid
         if table.keying != .rowidAlias {
             for column in table.keyColumns where !values.isUnchanged(column.hook, column.affinity) { moved = true }
-            if rowid != newRowid { violation = violation ?? .statementRefused(message: "the rowid of a row of \(table.name) was changed", sql: "") }
+            if rowid != newRowid {
+                violation = violation ?? .statementRefused(message: "the rowid of a row of \(table.name) was changed", sql: "")
+            }
         }
         if moved {
             recordMove(values, table, index: index, rowid: rowid, newRowid: newRowid)
@@ -144,7 +146,8 @@ struct CaptureBuffer {
     }
 
     private mutating func append(
-        _ kind: Kind, table: Int, rowid: Int64, newRowid: Int64 = 0, key: Range<Int>, newKey: Range<Int> = 0..<0, payload: Range<Int>, cost: Int
+        _ kind: Kind, table: Int, rowid: Int64, newRowid: Int64 = 0, key: Range<Int>, newKey: Range<Int> = 0..<0, payload: Range<Int>,
+        cost: Int
     ) {
         events.append(
             Event(

@@ -129,7 +129,8 @@ struct TransactionWriter {
     }
 
     /// Adds what the transaction wrote to a row, or only the part with the given sequence numbers.
-    private func add(_ row: PendingRow, only sequences: ClosedRange<UInt64>?, to cutter: inout ChunkCutter, _ bytes: UnsafeRawBufferPointer) {
+    private func add(_ row: PendingRow, only sequences: ClosedRange<UInt64>?, to cutter: inout ChunkCutter, _ bytes: UnsafeRawBufferPointer)
+    {
         let table = tables[row.table]
         let key = UnsafeRawBufferPointer(rebasing: bytes[row.key])
         var sentinel: UInt64?

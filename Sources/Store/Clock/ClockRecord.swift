@@ -65,7 +65,9 @@ enum ClockRecord {
     }
 
     /// Reads a record. The hash is nil unless `keying` is by rowid.
-    static func decode(_ bytes: [UInt8], keying: Keying, columns: Int, sites: Int) throws(MalformedInput) -> (clock: RowClock, hash: UInt32?) {
+    static func decode(_ bytes: [UInt8], keying: Keying, columns: Int, sites: Int) throws(MalformedInput) -> (
+        clock: RowClock, hash: UInt32?
+    ) {
         var reader = ByteReader(bytes)
         var hash: UInt32?
         if keying == .rowid {
@@ -94,7 +96,8 @@ enum ClockRecord {
             for cell in numbers {
                 if let last = clock.cells.last, last.column >= cell.column { isAscending = false }
                 clock.cells.append(
-                    CellClock(column: cell.column, columnVersion: cell.columnVersion, site: site, version: version, sequence: cell.sequence))
+                    CellClock(column: cell.column, columnVersion: cell.columnVersion, site: site, version: version, sequence: cell.sequence)
+                )
             }
         }
         if !isAscending {

@@ -45,7 +45,9 @@ struct ClockTables {
         try statement.run()
     }
 
-    private func bindKey(_ statement: PreparedStatement, _ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) {
+    private func bindKey(_ statement: PreparedStatement, _ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>)
+        throws(StoreError)
+    {
         switch table.keying {
         case .rowid, .rowidAlias: try statement.bind(1, rowid)
         case .packedKey: try bindPacked(statement, bytes, key)
@@ -64,7 +66,9 @@ struct ClockTables {
         guard try statement.step() else { return nil }
         defer { statement.reset() }
         let site = statement.integer(1)
-        guard site >= 0, site < sites.count else { throw .corrupt(message: "a tombstone of table \(table.name) names the unknown site \(site)") }
+        guard site >= 0, site < sites.count else {
+            throw .corrupt(message: "a tombstone of table \(table.name) names the unknown site \(site)")
+        }
         return RowClock(
             causalLength: statement.unsigned(0),
             sentinel: SentinelClock(site: Int(site), version: statement.unsigned(2), sequence: statement.unsigned(3)))

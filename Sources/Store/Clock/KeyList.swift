@@ -3,7 +3,8 @@ import PatinaProtocol
 /// The rows that a version touched, as stored with the version, so that the version can be served again:
 ///
 /// for each table: its id (varint), the number of live rows (varint), for each of them its rowid (the difference to the one before,
-/// ZigZag) or, for `Keying.packedKey`, its packed key; then the number of deleted rows (varint) and their packed keys. Keys have a varint length.
+/// ZigZag) or, for `Keying.packedKey`, its packed key; then the number of deleted rows (varint) and their packed keys.
+/// Keys have a varint length.
 ///
 /// An entry is a hint: what the row still holds of the version is in its clock. Rows that were written since simply have nothing left.
 struct KeyListBuilder {
@@ -69,12 +70,12 @@ enum ListedRow: Hashable {
 
 enum KeyList {
     /// Calls `body` with each row's table id and the row, in the order of the list.
-    static func forEach(_ bytes: [UInt8], keying: (Int64) -> Keying?, _ body: (Int64, ListedRow) -> Void) throws(MalformedInput) {
+    static func forEach(_ bytes: [UInt8], in catalog: Catalog, _ body: (Int64, ListedRow) -> Void) throws(MalformedInput) {
         var reader = ByteReader(bytes)
         while !reader.isAtEnd {
             let table = Int64(bitPattern: try reader.readVarint())
             // A table that is gone: its live rows cannot be told from one another any more.
-            guard let keying = keying(table) else { return }
+            guard let keying = catalog.table(withID: table)?.keying else { return }
             var rowid: Int64 = 0
             for _ in 0..<(try reader.readCount(limit: reader.remaining, of: "number of listed rows")) {
                 if keying == .packedKey {

@@ -9,7 +9,8 @@ final class Connection {
     /// Statements of ours, by text.
     private var internalStatements: [String: PreparedStatement] = [:]
     private var userStatements: StatementCache
-    private(set) var interrupter: Interrupter
+    let interrupter: Interrupter
+    private var isClosed = false
 
     /// The function that the guards of replicated tables call: only our connections define it, so that a plain `sqlite3` that
     /// tries to write fails while it compiles the statement, with an error that says why.
@@ -53,12 +54,16 @@ final class Connection {
     /// An empty database of its own, to try things in.
     static func scratch() throws(StoreError) -> Connection { try Connection(.file(":memory:"), readOnly: false, userStatementLimit: 0) }
 
-    deinit { sqlite3_close_v2(handle) }
+    deinit { close() }
 
-    /// Lets go of every statement. The connection itself closes with its last reference.
+    /// Closes the connection. Statements that somebody still holds, of open cursors, keep it half alive until they go. May be called
+    /// twice; afterwards nothing may be compiled.
     func close() {
+        guard !isClosed else { return }
+        isClosed = true
         interrupter.invalidate()
         dropStatements()
+        sqlite3_close_v2(handle)
     }
 
     /// After a change of the schema: statements name columns that may be others now.
@@ -102,6 +107,7 @@ final class Connection {
 
     func recycle(_ statement: PreparedStatement, _ sql: String) {
         statement.clear()
+        if isClosed { return }
         userStatements.put(statement, sql)
     }
 
@@ -212,4 +218,6 @@ struct StatementCache {
 }
 
 /// An identifier as SQL text.
-func quoted(_ identifier: String) -> String { "\"" + identifier.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\"" }
+func quoted(_ identifier: String) -> String {
+    "\"" + identifier.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+}

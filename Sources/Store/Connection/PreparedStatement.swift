@@ -47,7 +47,8 @@ final class PreparedStatement {
         let code = text.withUnsafeBytes { bytes in
             guard let base = bytes.baseAddress, bytes.count > 0 else { return sqlite3_bind_text(handle, index, "", 0, nil) }
             return sqlite3_bind_text64(
-                handle, index, base.assumingMemoryBound(to: CChar.self), UInt64(bytes.count), patina_sqlite3_transient(), UInt8(SQLITE_UTF8))
+                handle, index, base.assumingMemoryBound(to: CChar.self), UInt64(bytes.count), patina_sqlite3_transient(), UInt8(SQLITE_UTF8)
+            )
         }
         try check(code)
     }

@@ -88,7 +88,8 @@ struct RowMerger {
         var stored: [UInt8] = [UInt8(table.keyColumns.count)]
         for offset in table.keyColumns.indices { read.appendKeyColumn(Int32(2 + table.columns.count + offset), to: &stored) }
         guard stored == row.key else {
-            throw .statementRefused(message: "table \(table.name): the key equals that of another row in SQLite's eyes, but not byte by byte", sql: "")
+            throw .statementRefused(
+                message: "table \(table.name): the key equals that of another row in SQLite's eyes, but not byte by byte", sql: "")
         }
         let rowid = read.integer(0)
         // A row without a clock was written behind our back; it counts as created once, and every cell that comes wins.
@@ -97,7 +98,9 @@ struct RowMerger {
     }
 
     /// Brings the row itself, and the record that its existence moves away from, in line with the decision.
-    private func write(_ decision: MergeDecision, _ row: RowChange, _ table: Table, _ key: [Value], _ local: inout LocalRow) throws(StoreError) {
+    private func write(_ decision: MergeDecision, _ row: RowChange, _ table: Table, _ key: [Value], _ local: inout LocalRow)
+        throws(StoreError)
+    {
         let keyRange = 0..<row.key.count
         switch decision.action {
         case .insert:

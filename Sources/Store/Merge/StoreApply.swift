@@ -115,7 +115,9 @@ struct ApplyBatch {
 
     private mutating func merge(_ chunk: Chunk) throws(MergeFailure) {
         let id = chunk.id
-        guard id.version <= Bookkeeping.lastVersion else { throw .refused("version \(id.version) is over the limit of \(Bookkeeping.lastVersion)") }
+        guard id.version <= Bookkeeping.lastVersion else {
+            throw .refused("version \(id.version) is over the limit of \(Bookkeeping.lastVersion)")
+        }
         guard id.lastSequence < CellRun.counterLimit else { throw .refused("sequence number \(id.lastSequence) is over the limit") }
         let partial = store.ledger[id.actor]?.partials[id.version]
         if let partial, partial.lastSequence != id.lastSequence {
@@ -138,7 +140,9 @@ struct ApplyBatch {
             }
             for piece in buffered { try assembled.add(try Self.decode(piece), of: piece.id, catalog: store.catalog) }
         }
-        try withSavepoint { (batch: inout ApplyBatch) throws(MergeFailure) in try batch.merge(&assembled, chunk, site, hadPartial: partial != nil) }
+        try withSavepoint { (batch: inout ApplyBatch) throws(MergeFailure) in
+            try batch.merge(&assembled, chunk, site, hadPartial: partial != nil)
+        }
         complete(id.actor, site, id.version...id.version)
         store.clock.observe(chunk.timestamp, wall: store.options.wallClock())
     }
@@ -152,7 +156,8 @@ struct ApplyBatch {
             // A version that lost every cell has nothing to serve: it is complete, and empty.
             if !merger.keys.isEmpty {
                 try Bookkeeping.insertVersion(
-                    store.connection, site: site, version: chunk.id.version, timestamp: chunk.timestamp, lastSequence: chunk.id.lastSequence,
+                    store.connection, site: site, version: chunk.id.version, timestamp: chunk.timestamp,
+                    lastSequence: chunk.id.lastSequence,
                     keys: merger.keys.finish())
             }
         }
@@ -186,7 +191,9 @@ extension LedgerEntry {
     /// The range of complete versions that a complete version lies in.
     func completeRange(holding version: UInt64) -> ClosedRange<UInt64> {
         if version <= contiguous { return 1...contiguous }
-        guard let range = beyond.ranges.first(where: { $0.contains(version) }) else { preconditionFailure("version \(version) is complete") }
+        guard let range = beyond.ranges.first(where: { $0.contains(version) }) else {
+            preconditionFailure("version \(version) is complete")
+        }
         return range
     }
 }

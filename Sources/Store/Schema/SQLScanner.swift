@@ -77,7 +77,9 @@ struct SQLScanner {
                 while position < text.count, text[position] != 10 { position += 1 }
             case UInt8(ascii: "/") where position + 1 < text.count && text[position + 1] == UInt8(ascii: "*"):
                 position += 2
-                while position + 1 < text.count, text[position] != UInt8(ascii: "*") || text[position + 1] != UInt8(ascii: "/") { position += 1 }
+                while position + 1 < text.count, text[position] != UInt8(ascii: "*") || text[position + 1] != UInt8(ascii: "/") {
+                    position += 1
+                }
                 position = min(position + 2, text.count)
             default: return
             }

@@ -46,7 +46,9 @@ struct SchemaPlan {
     private static func checkKey(_ table: SchemaScript.Declaration, _ present: TableShape) throws(StoreError) {
         let name = table.shape.name
         guard table.shape.keyColumns.map(\.name) == present.keyColumns.map(\.name) else {
-            let (old, new) = (present.keyColumns.map(\.name).joined(separator: ", "), table.shape.keyColumns.map(\.name).joined(separator: ", "))
+            let (old, new) = (
+                present.keyColumns.map(\.name).joined(separator: ", "), table.shape.keyColumns.map(\.name).joined(separator: ", ")
+            )
             throw table.error("won't change the primary key of table '\(name)' from (\(old)) to (\(new))")
         }
         guard table.shape.keying == present.keying, table.shape.isStrict == present.isStrict else {
@@ -73,7 +75,9 @@ struct SchemaPlan {
             } else {
                 continue
             }
-            throw table.error("won't change column without the destructive flag set (table: '\(name)', column: '\(column.name)'): \(difference)", column: column.name)
+            throw table.error(
+                "won't change column without the destructive flag set (table: '\(name)', column: '\(column.name)'): \(difference)",
+                column: column.name)
         }
         return table.shape.columns.filter { column in !present.columns.contains { $0.name == column.name } }
     }

@@ -15,13 +15,16 @@ enum SchemaRules {
         for index in shape.indexes {
             if index.origin == .primaryKey {
                 for collation in index.collations where collation != "BINARY" {
-                    throw table.error("the primary key of table '\(shape.name)' has the collation \(collation): only BINARY tells equal keys from others")
+                    throw table.error(
+                        "the primary key of table '\(shape.name)' has the collation \(collation): only BINARY tells equal keys from others")
                 }
             } else if index.isUnique {
                 let place = indexPlaces[index.name] ?? (table.file, table.line)
                 throw .schema(
                     file: place.file, line: place.line,
-                    message: "table '\(shape.name)' has a UNIQUE constraint beside its primary key: two nodes could write equal values at the same time")
+                    message:
+                        "table '\(shape.name)' has a UNIQUE constraint beside its primary key: two nodes could write equal values at once"
+                )
             }
         }
         if shape.hasForeignKey {

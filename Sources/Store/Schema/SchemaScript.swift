@@ -77,7 +77,8 @@ struct SchemaScript {
         case ("CREATE", "TABLE"): return .createTable
         case ("CREATE", "INDEX"): return .createIndex
         case ("CREATE", "UNIQUE"):
-            throw .schema(file: file, line: line, message: "unique indexes are not supported: two nodes could write equal values at the same time")
+            throw .schema(
+                file: file, line: line, message: "unique indexes are not supported: two nodes could write equal values at once")
         case ("CREATE", "TEMP"), ("CREATE", "TEMPORARY"):
             throw .schema(file: file, line: line, message: "temporary tables are not supported in schema files")
         case ("DROP", "INDEX"):
@@ -89,7 +90,9 @@ struct SchemaScript {
             let what = words.prefix(2).filter { !$0.isEmpty }.joined(separator: " ")
             throw .schema(
                 file: file, line: line,
-                message: "\(what.isEmpty ? "this" : what) is not supported: schema files may contain CREATE TABLE, CREATE INDEX and DROP INDEX IF EXISTS")
+                message:
+                    "\(what.isEmpty ? "this" : what) is not supported: a schema has CREATE TABLE, CREATE INDEX and DROP INDEX IF EXISTS"
+            )
         }
     }
 
@@ -104,7 +107,9 @@ struct SchemaScript {
         let after = try names()
         switch kind {
         case .createTable:
-            guard let name = after.tables.first(where: { !before.tables.contains($0) }), let shape = try scratch.shape(of: name) else { return }
+            guard let name = after.tables.first(where: { !before.tables.contains($0) }), let shape = try scratch.shape(of: name) else {
+                return
+            }
             try refuseSelect(text, file, line)
             var declaration = Declaration(shape: shape, file: file.path, line: line, columnLines: [:], columnTexts: [:])
             for definition in SQLScanner.definitions(of: text) {
@@ -132,7 +137,8 @@ struct SchemaScript {
     }
 
     private func names() throws(StoreError) -> (tables: [String], indexes: [String]) {
-        let statement = try scratch.prepareUncached("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name")
+        let statement = try scratch.prepareUncached(
+            "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name")
         var result: (tables: [String], indexes: [String]) = ([], [])
         while try statement.step() {
             if statement.text(0) == "table" { result.tables.append(statement.text(1)) } else { result.indexes.append(statement.text(1)) }

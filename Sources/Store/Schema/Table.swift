@@ -71,7 +71,8 @@ final class Table {
         for (number, column) in columns.enumerated() { numbers[column.name] = number }
         columnNumbers = numbers
         statements = TableStatements(
-            connection: connection, name: name, keying: keying, keys: keyColumns.map(\.name), columns: columns.map(\.name), rowid: rowidName)
+            connection: connection, name: name, keying: keying, keys: keyColumns.map(\.name), columns: columns.map(\.name), rowid: rowidName
+        )
     }
 
     var clockTable: String { Self.clockTable(of: name) }
@@ -112,7 +113,8 @@ final class TableStatements {
     private var partialUpdates: [[Int]: PreparedStatement] = [:]
 
     enum Kind: Int, CaseIterable {
-        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, readForMerge, readForSync, insertWhole, deleteRow
+        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, readForMerge, readForSync, insertWhole,
+            deleteRow
     }
 
     func drop() {
@@ -177,7 +179,8 @@ final class TableStatements {
         case .readForSync:
             // Parameters: the rowid, or the packed key followed by the key columns. Columns: clock, columns, key columns.
             let values = (columns + keys).map { ", t.\($0)" }.joined()
-            let condition = keying == .packedKey
+            let condition =
+                keying == .packedKey
                 ? keys.enumerated().map { "t.\($1) = ?\($0 + 2)" }.joined(separator: " AND ") : "t.\(rowid) = ?1"
             return "SELECT c.clock\(values) FROM \(clock) AS c, \(table) AS t WHERE c.key = ?1 AND \(condition)"
         }

@@ -68,7 +68,8 @@ extension Connection {
     func shape(of table: String) throws(StoreError) -> TableShape? {
         let list = try prepareUncached(
             """
-            SELECT l.wr, l.strict, s.sql, (SELECT count(*) FROM pragma_foreign_key_list(s.name)) FROM sqlite_schema AS s, pragma_table_list(s.name) AS l
+            SELECT l.wr, l.strict, s.sql, (SELECT count(*) FROM pragma_foreign_key_list(s.name))
+            FROM sqlite_schema AS s, pragma_table_list(s.name) AS l
             WHERE s.type = 'table' AND s.name = ?1 AND l.schema = 'main'
             """)
         try list.bind(1, text: table)
@@ -97,7 +98,8 @@ extension Connection {
         while try indexes.step() {
             shape.indexes.append(
                 IndexShape(
-                    name: indexes.text(0), isUnique: indexes.integer(1) != 0, origin: IndexShape.Origin(rawValue: indexes.text(2)) ?? .created,
+                    name: indexes.text(0), isUnique: indexes.integer(1) != 0,
+                    origin: IndexShape.Origin(rawValue: indexes.text(2)) ?? .created,
                     collations: indexes.text(4).split(separator: ",").map(String.init), sql: indexes.isNull(3) ? nil : indexes.text(3)))
         }
         return shape

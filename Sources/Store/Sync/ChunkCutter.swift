@@ -42,7 +42,8 @@ struct ChunkCutter {
     ///   - cells: by table column number, in ascending order of sequence number.
     ///   - values: their values in that order, as `ValueCodec` encodes them.
     mutating func add(
-        _ table: Table, index: Int, key: UnsafeRawBufferPointer, causalLength: UInt64, sentinel: UInt64?, cells: UnsafeBufferPointer<CellNumbers>,
+        _ table: Table, index: Int, key: UnsafeRawBufferPointer, causalLength: UInt64, sentinel: UInt64?,
+        cells: UnsafeBufferPointer<CellNumbers>,
         values: UnsafeRawBufferPointer
     ) {
         guard let first = [sentinel, cells.first?.sequence].compactMap({ $0 }).min() else { return }
@@ -65,7 +66,8 @@ struct ChunkCutter {
             if !writer.isEmpty { cut(before: cells[firstCell].sequence) }
             append(
                 table, index: index, key: key, causalLength: causalLength, sentinel: sentinel,
-                cells: UnsafeBufferPointer(rebasing: cells[firstCell..<cell]), values: UnsafeRawBufferPointer(rebasing: values[firstValue..<value]))
+                cells: UnsafeBufferPointer(rebasing: cells[firstCell..<cell]),
+                values: UnsafeRawBufferPointer(rebasing: values[firstValue..<value]))
             sentinel = nil
         }
     }
@@ -77,7 +79,9 @@ struct ChunkCutter {
         _ table: Table, index: Int, key: UnsafeRawBufferPointer, causalLength: UInt64, sentinel: UInt64?,
         cells: UnsafeBufferPointer<CellNumbers>, values: UnsafeRawBufferPointer
     ) {
-        var wire = wireTables[index] ?? WireTable(index: writer.addTable(named: table.name), columns: Array(repeating: -1, count: table.columns.count))
+        var wire =
+            wireTables[index]
+            ?? WireTable(index: writer.addTable(named: table.name), columns: Array(repeating: -1, count: table.columns.count))
         scratch.removeAll(keepingCapacity: true)
         var isNew = wireTables[index] == nil
         for cell in cells {

@@ -57,7 +57,9 @@ struct VersionReader {
     // MARK: Ranges of versions
 
     /// Serves a range from its highest version down. Returns what did not fit.
-    private func serve(_ actor: ActorID, _ versions: ClosedRange<UInt64>, into answer: inout Answer) throws(StoreError) -> [ReadRequest.Want] {
+    private func serve(_ actor: ActorID, _ versions: ClosedRange<UInt64>, into answer: inout Answer) throws(StoreError) -> [ReadRequest
+        .Want]
+    {
         guard let site = sites.ordinal(of: actor) else { return [] }
         let low = max(versions.lowerBound, 1)
         let high = min(versions.upperBound, Bookkeeping.lastVersion)
@@ -158,7 +160,9 @@ struct VersionReader {
     }
 
     /// Serves what is left of a complete version.
-    private func serve(_ stored: StoredVersion, only sequences: IntervalSet?, into answer: inout Answer) throws(StoreError) -> [ReadRequest.Want] {
+    private func serve(_ stored: StoredVersion, only sequences: IntervalSet?, into answer: inout Answer) throws(StoreError) -> [ReadRequest
+        .Want]
+    {
         let rows = try VersionRows(stored, connection: connection, catalog: catalog, sites: sites)
         guard !rows.isEmpty else {
             answer.takeEmpty(stored.actor, stored.version...stored.version)

@@ -23,11 +23,12 @@ struct VersionRows {
         self.sites = sites
         var listed: [(table: Int, row: ListedRow)] = []
         do {
-            try KeyList.forEach(stored.keys, keying: { catalog.table(withID: $0)?.keying }) { id, row in
+            try KeyList.forEach(stored.keys, in: catalog) { id, row in
                 if let table = catalog.tables.firstIndex(where: { $0.id == id }) { listed.append((table, row)) }
             }
         } catch {
-            throw .corrupt(message: "\(connection.name): the key list of version \(stored.version) of \(stored.actor) is damaged: \(error.reason)")
+            throw .corrupt(
+                message: "\(connection.name): the key list of version \(stored.version) of \(stored.actor) is damaged: \(error.reason)")
         }
         var (rows, overlap): ([(table: Int, row: ListedRow, sequences: [UInt64])], Bool) = ([], false)
         for (table, row) in listed {
@@ -149,8 +150,12 @@ struct VersionRows {
         try bind(piece.row, statement)
         if case .packedKey(let key) = piece.row {
             let values: [Value]
-            do { values = try PackedKey.decode(key) } catch { throw .corrupt(message: "a key list of table \(table.name): \(error.reason)") }
-            guard values.count == table.keyColumns.count else { throw .corrupt(message: "a key list of table \(table.name) has a key of another table") }
+            do { values = try PackedKey.decode(key) } catch {
+                throw .corrupt(message: "a key list of table \(table.name): \(error.reason)")
+            }
+            guard values.count == table.keyColumns.count else {
+                throw .corrupt(message: "a key list of table \(table.name) has a key of another table")
+            }
             for (offset, value) in values.enumerated() { try statement.bind(Int32(offset + 2), value) }
         }
         guard try statement.step() else { return }

@@ -75,8 +75,9 @@ extension QUICEndpoint {
             }
         }
         ignore()
-        // Without the fixed bit it is not QUIC. The answer is shorter than the packet, so that two endpoints cannot echo for ever.
-        guard packet[0] & 0x40 != 0, packet.count >= 40, answerLimit.take(now: .now()) != nil else { return }
+        // The answer is shorter than the packet, so that two endpoints cannot echo for ever. The bit that is fixed in QUIC
+        // version 1 tells nothing: the library greases it (RFC 9287).
+        guard packet.count >= 40, answerLimit.take(now: .now()) != nil else { return }
         var token = [UInt8](repeating: 0, count: 16)
         var cid = id.cid
         token.withUnsafeMutableBytes { writeResetToken($0, for: &cid) }

@@ -30,12 +30,13 @@ final class CertificateAuthority {
 
     var authorityFile: String { directory.appending(path: "ca.pem").path }
 
-    /// A certificate for an IPv4 host, and its key, in files.
-    func issue(host: String = "127.0.0.1") throws -> QUICKeyPair {
+    /// A certificate for an IPv4 host, and its key, in files. RSA for other implementations: half of the ECDSA keys that this
+    /// GnuTLS writes are refused by Python's cryptography package for their encoding.
+    func issue(host: String = "127.0.0.1", rsa: Bool = false) throws -> QUICKeyPair {
         issued += 1
         let pair = QUICKeyPair(
             certificate: directory.appending(path: "\(issued).pem").path, key: directory.appending(path: "\(issued).key").path)
-        let holder = try makeKey()
+        let holder = try makeKey(rsa: rsa)
         defer { gnutls_x509_privkey_deinit(holder) }
         let leaf = try makeCertificate(subject: "node \(issued)", key: holder, serial: UInt8(issued + 1))
         defer { gnutls_x509_crt_deinit(leaf) }
@@ -45,7 +46,8 @@ final class CertificateAuthority {
         try check(gnutls_x509_crt_sign2(leaf, certificate, key, GNUTLS_DIG_SHA256, 0))
         try export(leaf, to: pair.certificate)
         var text = gnutls_datum_t()
-        try check(gnutls_x509_privkey_export2(holder, GNUTLS_X509_FMT_PEM, &text))
+        // PKCS #8, which is what other implementations read.
+        try check(gnutls_x509_privkey_export2_pkcs8(holder, GNUTLS_X509_FMT_PEM, nil, UInt32(GNUTLS_PKCS_PLAIN.rawValue), &text))
         try write(text, to: pair.key)
         return pair
     }
@@ -57,11 +59,11 @@ final class CertificateAuthority {
     }
 }
 
-private func makeKey() throws -> gnutls_x509_privkey_t {
+private func makeKey(rsa: Bool = false) throws -> gnutls_x509_privkey_t {
     var key: gnutls_x509_privkey_t?
     try check(gnutls_x509_privkey_init(&key))
     guard let key else { throw CocoaError(.featureUnsupported) }
-    try check(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, 256, 0))
+    try check(gnutls_x509_privkey_generate(key, rsa ? GNUTLS_PK_RSA : GNUTLS_PK_ECDSA, rsa ? 2_048 : 256, 0))
     return key
 }
 

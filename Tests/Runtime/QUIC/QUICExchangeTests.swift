@@ -5,7 +5,7 @@ import Testing
 
 /// Goal: messages, datagrams and sessions arrive whole, in both directions of one connection.
 /// Method: two endpoints on loopback.
-@Suite(.timeLimit(.minutes(1))) struct QUICExchangeTests {
+@Suite(.serialized, .timeLimit(.minutes(2))) struct QUICExchangeTests {
     @Test("exchange: message, datagram and session echo, both ways over one connection", arguments: [true, false])
     func everything(mutual: Bool) async throws {
         let authority = try CertificateAuthority()

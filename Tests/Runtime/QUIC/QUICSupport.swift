@@ -7,7 +7,7 @@ import Testing
 
 @testable import PatinaRuntime
 
-/// Keeps all that an endpoint tells; echoes the sessions that peers open, or datagrams, when asked to.
+/// Keeps all that an endpoint tells; echoes the sessions that peers open, datagrams or messages when asked to.
 final class Recorder: QUICEndpointDelegate {
     struct State {
         var datagrams: [[UInt8]] = []
@@ -21,7 +21,12 @@ final class Recorder: QUICEndpointDelegate {
     }
 
     /// What to do with what arrives, beside keeping it. Called on the event loop.
-    enum Reaction { case none, echoSessions, echoDatagrams }
+    struct Reaction: OptionSet {
+        let rawValue: Int
+        static let echoSessions = Reaction(rawValue: 1)
+        static let echoDatagrams = Reaction(rawValue: 2)
+        static let echoMessages = Reaction(rawValue: 4)
+    }
 
     private let content = Mutex(State())
     private let link = Mutex<(endpoint: QUICEndpoint, reaction: Reaction)?>(nil)
@@ -31,7 +36,7 @@ final class Recorder: QUICEndpointDelegate {
     func react(_ reaction: Reaction, with endpoint: QUICEndpoint?) { link.withLock { $0 = endpoint.map { ($0, reaction) } } }
     private func note(_ change: (inout State) -> Void) { content.withLock { change(&$0) } }
     private func echo(_ wanted: Reaction, _ body: (QUICEndpoint) -> Void) {
-        if let (endpoint, reaction) = link.withLock({ $0 }), reaction == wanted { body(endpoint) }
+        if let (endpoint, reaction) = link.withLock({ $0 }), reaction.contains(wanted) { body(endpoint) }
     }
 
     func datagramReceived(_ bytes: [UInt8], from address: Address) {
@@ -46,6 +51,7 @@ final class Recorder: QUICEndpointDelegate {
             $0.messages.append(bytes)
             $0.senders.insert(address)
         }
+        echo(.echoMessages) { $0.sendMessage(to: address, bytes) }
     }
     func sessionOpened(_ session: SessionID, from address: Address) { note { $0.opened.append(session) } }
     func sessionReceived(_ session: SessionID, _ bytes: [UInt8]) {
@@ -93,11 +99,13 @@ struct TestPeer {
     static let loopback = Address(ipv4: 0x7F00_0001, port: 0)
 
     static func start(
-        _ security: QUICSecurity = .plaintext, at address: Address = loopback, reaction: Recorder.Reaction = .echoSessions,
+        _ security: QUICSecurity = .plaintext, at address: Address = loopback, reaction: Recorder.Reaction = [.echoSessions],
         _ change: (inout QUICConfiguration) -> Void = { _ in }
     ) async throws -> TestPeer {
         var configuration = QUICConfiguration(bind: address, security: security)
-        configuration.connectTimeout = .seconds(2)
+        // Tests share two cores with much else.
+        configuration.connectTimeout = .seconds(20)
+        configuration.drainTimeout = .seconds(10)
         configuration.backoffMinimum = .milliseconds(10)
         configuration.backoffMaximum = .milliseconds(100)
         configuration.attemptsPerMinute = 1_000
@@ -122,14 +130,14 @@ struct TestPeer {
     func stop() async throws {
         let endpoint = endpoint
         try await endpoint.loop.flatSubmit { endpoint.shutdown() }.get()
-        recorder.react(.none, with: nil)
+        recorder.react([], with: nil)
     }
 
     /// Ends without a word, as a process that is killed.
     func kill() async throws {
         let endpoint = endpoint
         try await endpoint.loop.flatSubmit { endpoint.abandon() }.get()
-        recorder.react(.none, with: nil)
+        recorder.react([], with: nil)
     }
 }
 

@@ -101,7 +101,8 @@ public struct Address: Hashable, Sendable, Comparable, CustomStringConvertible {
             return result
         }
         if let gap = text.firstRange(of: "::") {
-            guard let head = groups(text[..<gap.lowerBound], isEnd: false), let tail = groups(text[gap.upperBound...], isEnd: true), head.count + tail.count <= 7
+            guard let head = groups(text[..<gap.lowerBound], isEnd: false), let tail = groups(text[gap.upperBound...], isEnd: true),
+                head.count + tail.count <= 7
             else { return nil }
             return head + Array(repeating: 0, count: 8 - head.count - tail.count) + tail
         }

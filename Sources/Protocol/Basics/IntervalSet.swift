@@ -100,7 +100,8 @@ public struct IntervalSet: Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "{" + ranges.map { $0.lowerBound == $0.upperBound ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }.joined(separator: ",") + "}"
+        let texts = ranges.map { $0.lowerBound == $0.upperBound ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
+        return "{" + texts.joined(separator: ",") + "}"
     }
 
     private func firstIndex(endingAtOrAfter number: UInt64) -> Int {

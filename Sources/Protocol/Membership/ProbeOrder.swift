@@ -1,7 +1,8 @@
-/// The order in which members are probed: round after round over a shuffled list.
+/// The order in which members are probed: round after round over all of them, each round in a new random order.
 ///
-/// New members enter at a random place and each round is shuffled anew. So the time until some member probes a
-/// crashed one stays short on average, and nobody waits longer than two rounds (SWIM, section 4.3).
+/// The order is drawn member by member (Fisher-Yates, one step a probe). New members enter at a random place. So the
+/// time until some member probes a crashed one stays short on average, and nobody waits longer than two rounds (SWIM,
+/// section 4.3).
 struct ProbeOrder: Sendable {
     private(set) var members: [ActorID] = []
     /// Members before this index were probed in the present round.
@@ -12,10 +13,8 @@ struct ProbeOrder: Sendable {
     /// The next member to probe; nil when there is none.
     mutating func next(using random: inout Random) -> ActorID? {
         guard !members.isEmpty else { return nil }
-        if position == members.count {
-            random.shuffle(&members)
-            position = 0
-        }
+        if position == members.count { position = 0 }
+        members.swapAt(position, position + random.below(members.count - position))
         defer { position += 1 }
         return members[position]
     }

@@ -20,16 +20,17 @@ class Watcher(threading.Thread):
 
     def run(self):
         with contextlib.closing(self.agent.open()) as connection:
-            following = 0
+            lowest = 0  # every row below was seen; rows may arrive in any order
             while not self.stop:
                 try:
-                    rows = connection.execute("SELECT id FROM rows WHERE id >= ?", [following]).fetchall()
+                    rows = connection.execute("SELECT id FROM rows WHERE id >= ?", [lowest]).fetchall()
                 except sqlite3.OperationalError:
                     continue
                 now = time.perf_counter()
                 for (row,) in rows:
-                    self.seen[row] = now
-                    following = max(following, row + 1)
+                    self.seen.setdefault(row, now)
+                while lowest in self.seen:
+                    lowest += 1
                 time.sleep(0.0001)
 
 

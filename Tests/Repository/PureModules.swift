@@ -120,7 +120,8 @@ enum UnorderedIteration {
     /// Names of constants, variables and parameters that are declared with a type of `Set` or `Dictionary`.
     static func declaredNames(in code: [Substring]) -> Set<String> {
         var names: Set<String> = []
-        for line in code {
+        // The regular expressions cost a millisecond a line in a debug build; most lines can be told apart without them.
+        for line in code where has(line, "Set") || has(line, "Dictionary") || has(line, "[") && has(line, ":") {
             for match in line.matches(of: /\b(\w+)\s*:\s*(?:inout\s+)?(?:Set<|Dictionary<|\[\s*[\w.]+\s*:\s*[\w.(\[]+)/) {
                 names.insert(String(match.1))
             }
@@ -133,8 +134,15 @@ enum UnorderedIteration {
         return names
     }
 
+    private static func has(_ line: Substring, _ needle: String) -> Bool {
+        let (line, needle) = (Array(line.utf8), Array(needle.utf8))
+        guard line.count >= needle.count else { return false }
+        return (0...(line.count - needle.count)).contains { line[$0] == needle[0] && line[$0..<($0 + needle.count)].elementsEqual(needle) }
+    }
+
     /// The first declared name whose order shows on this line.
     static func iterated(_ line: Substring, _ names: Set<String>) -> String? {
+        guard names.contains(where: { has(line, $0) }) else { return nil }
         for match in line.matches(of: /\bfor\s.*\bin\s+(?:self\.)?(\w+)(?:\.keys|\.values)?(?:\.enumerated\(\))?\s*(?:where\b|\{|$)/) {
             if names.contains(String(match.1)) { return String(match.1) }
         }

@@ -36,7 +36,7 @@ def test_http(workspace):
     expect_error(client.request("GET", "/v1/nothing"), 404, "an unknown path")
     expect_error(client.transact([]), 400, "no statements", "at least 1 statement is required")
     expect_error(client.transact([["SELECT ?", [{"a": {"b": 1}}], 3, 4]]), 422, "a statement of four elements")
-    expect_error(client.request("POST", transactions, b"[" * 100_000), 400, "JSON that nests 100,000 deep")
+    expect_error(client.request("POST", transactions, b"[" * 100_000), 422, "JSON that nests 100,000 deep")
     expect_error(client.transact(["INSERT INTO nothing (id) VALUES (1)"]), 500, "an unknown table", "no such table", "nothing")
     expect_error(client.transact(["INSERT INTO rows (nothing) VALUES (1)"]), 500, "an unknown column", "nothing")
     expect_error(client.transact(["INSERT INTO rows (id) VALUES (1)", "INSERT INTO"]), 500, "a syntax error")

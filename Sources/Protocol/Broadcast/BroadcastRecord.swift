@@ -49,7 +49,9 @@ struct ChunkList: Hashable, Sendable {
         let actor = try reader.readActor()
         let count = try reader.readCount(limit: Self.readLimit, of: "chunks in a list")
         // A name takes at least four bytes: checked before memory is taken for what a peer merely claims.
-        guard count <= reader.remaining / 4 else { throw MalformedInput("truncated: a list of \(count) chunks in \(reader.remaining) bytes") }
+        guard count <= reader.remaining / 4 else {
+            throw MalformedInput("truncated: a list of \(count) chunks in \(reader.remaining) bytes")
+        }
         var names: [ChunkID] = []
         names.reserveCapacity(count)
         for _ in 0..<count { names.append(try reader.readPiece(of: actor)) }

@@ -40,7 +40,8 @@ extension Sync {
             let overflow = Array(wants.dropFirst(limits.syncRequestRanges))
             served[index].state = .reading(overflow: overflow)
             let byteLimit = min(max(request.byteLimit, 1), limits.syncRequestBytes)
-            outputs.append(.read(ReadRequest(wants: Array(wants.prefix(limits.syncRequestRanges)), byteLimit: byteLimit), for: served[index].id))
+            outputs.append(
+                .read(ReadRequest(wants: Array(wants.prefix(limits.syncRequestRanges)), byteLimit: byteLimit), for: served[index].id))
         case (.reading, .request):
             throw MalformedInput("a request before the last one was answered")
         case (.opened, .request), (.idle, .greeting), (.reading, .greeting), (_, .equal), (_, .refusal), (_, .state), (_, .chunk),
@@ -83,7 +84,9 @@ extension Sync {
     /// Sends what the store read. A session that is gone by now needs nothing.
     mutating func read(_ result: StoreResult, for id: SessionID, now: Instant, into outputs: inout [Output]) {
         guard let index = served.firstIndex(where: { $0.id == id }) else { return }
-        guard case .reading(let overflow) = served[index].state else { preconditionFailure("a served session reads when the store answers") }
+        guard case .reading(let overflow) = served[index].state else {
+            preconditionFailure("a served session reads when the store answers")
+        }
         // The client waited for us, not we for it.
         served[index].heardAt = now
         switch result {

@@ -98,7 +98,9 @@ struct FakeStore {
                 let key = VersionKey(actor: want.actor, version: version)
                 let ids = versions[key] ?? []
                 if ids.isEmpty {
-                    if ledger.isComplete(want.actor, version) { empties.append(EmptyVersions(actor: want.actor, versions: version...version)) }
+                    if ledger.isComplete(want.actor, version) {
+                        empties.append(EmptyVersions(actor: want.actor, versions: version...version))
+                    }
                     continue
                 }
                 for (position, id) in ids.enumerated() {
@@ -109,7 +111,9 @@ struct FakeStore {
                         for later in ids[position...] { rest.insert(later.sequences) }
                         if case .sequences(_, _, let sequences) = want { rest = rest.intersection(sequences) }
                         var remaining = [ReadRequest.Want.sequences(want.actor, version: version, rest)]
-                        if version > want.versions.lowerBound { remaining.append(.versions(want.actor, want.versions.lowerBound...(version - 1))) }
+                        if version > want.versions.lowerBound {
+                            remaining.append(.versions(want.actor, want.versions.lowerBound...(version - 1)))
+                        }
                         return .read(chunks: chunks, empties: empties, remaining: remaining + request.wants[(index + 1)...])
                     }
                     chunks.append(chunk)

@@ -20,8 +20,10 @@ import Testing
         var intake = Intake(limits: limits())
         for version in UInt64(1)...4 { _ = intake.offer(chunk(version)) }
         _ = intake.offer(EmptyVersions(actor: Sample.actor(2), versions: 1...9))
-        #expect(intake.nextOperation(token: StoreToken(1)) == .apply(
-            chunks: [chunk(1), chunk(2), chunk(3)], empties: [EmptyVersions(actor: Sample.actor(2), versions: 1...9)]))
+        #expect(
+            intake.nextOperation(token: StoreToken(1))
+                == .apply(
+                    chunks: [chunk(1), chunk(2), chunk(3)], empties: [EmptyVersions(actor: Sample.actor(2), versions: 1...9)]))
         intake.checkInvariants()
         #expect(intake.contains(Sample.id(1, 1)))
         let answered = intake.answered(StoreToken(1))
@@ -50,14 +52,16 @@ import Testing
     @Test("intake: bounds of chunks and bytes hold, a chunk beyond all bounds is taken alone")
     func bounds() {
         var few = Intake(limits: limits(chunks: 2))
-        #expect([few.offer(chunk(1)), few.offer(chunk(2)), few.offer(chunk(3)), few.offer(chunk(2))] == [
-            .taken, .taken, .full(.pendingChunks), .pending,
-        ])
+        #expect(
+            [few.offer(chunk(1)), few.offer(chunk(2)), few.offer(chunk(3)), few.offer(chunk(2))] == [
+                .taken, .taken, .full(.pendingChunks), .pending,
+            ])
         few.checkInvariants()
         var light = Intake(limits: limits(bytes: 25))
-        #expect([light.offer(chunk(1)), light.offer(chunk(2)), light.offer(chunk(3)), light.offer(chunk(1))] == [
-            .taken, .taken, .full(.pendingBytes), .pending,
-        ])
+        #expect(
+            [light.offer(chunk(1)), light.offer(chunk(2)), light.offer(chunk(3)), light.offer(chunk(1))] == [
+                .taken, .taken, .full(.pendingBytes), .pending,
+            ])
         var tiny = Intake(limits: limits(bytes: 5))
         #expect([tiny.offer(chunk(1)), tiny.offer(chunk(2))] == [.taken, .full(.pendingBytes)])
         tiny.checkInvariants()

@@ -78,7 +78,10 @@ import Testing
             // While it is pending, a copy is only counted.
             #expect(box.receive(message([chunk])).contains(.measure(.duplicate(chunk.id))))
             let effects = box.handle(.stored(first.token, answer))
-            #expect(effects.contains { if case .notify(.storeFailed) = $0 { true } else if case .notify(.chunkRefused) = $0 { true } else { false } })
+            #expect(
+                effects.contains {
+                    if case .notify(.storeFailed) = $0 { true } else if case .notify(.chunkRefused) = $0 { true } else { false }
+                })
             #expect(box.node.ledger.actors.isEmpty)
             #expect(applied(box.receive(message([chunk])))?.chunks == [chunk])
         }

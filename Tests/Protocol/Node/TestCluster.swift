@@ -92,7 +92,8 @@ final class TestCluster {
         members[number].isUp = false
         members[number].life += 1
         // Connections break after a while.
-        for (end, other) in sessions.sorted(by: { ($0.key.session, $0.key.member) < ($1.key.session, $1.key.member) }) where end.member == number {
+        for (end, other) in sessions.sorted(by: { ($0.key.session, $0.key.member) < ($1.key.session, $1.key.member) })
+        where end.member == number {
             sessions[end] = nil
             sessions[other] = nil
             post(.sessionLost(other.session), to: other.member, after: .seconds(2))
@@ -153,7 +154,9 @@ final class TestCluster {
     /// True when all members that are up know and have the same, and are done with everything.
     var isConverged: Bool {
         guard let first = up.first else { return true }
-        return up.allSatisfy { $0.store.ledger.fingerprint == first.store.ledger.fingerprint && $0.node.digest == $0.store.ledger.fingerprint }
+        return up.allSatisfy {
+            $0.store.ledger.fingerprint == first.store.ledger.fingerprint && $0.node.digest == $0.store.ledger.fingerprint
+        }
     }
 
     /// True when everybody sees everybody who is up, and nobody else.
@@ -165,7 +168,9 @@ final class TestCluster {
         let contents = first.store.contents
         for member in up {
             member.node.checkThoroughly()
-            if member.node.ledger != member.store.ledger { return "\(member.node.configuration.actor): the node's ledger is not the store's" }
+            if member.node.ledger != member.store.ledger {
+                return "\(member.node.configuration.actor): the node's ledger is not the store's"
+            }
             if member.store.ledger != first.store.ledger { return "\(member.node.configuration.actor): the ledgers differ" }
             if member.store.contents != contents { return "\(member.node.configuration.actor): the contents differ" }
         }
@@ -197,9 +202,10 @@ final class TestCluster {
             let end = End(member: number, life: members[number].life, session: id)
             if let other = sessions.removeValue(forKey: end) { sessions[other] = nil }
         case .store(let operation, let token):
-            push(Scheduled(
-                at: now + members[number].storeLatency, order: 0, target: number, life: members[number].life, event: .started,
-                operation: (operation, token)))
+            push(
+                Scheduled(
+                    at: now + members[number].storeLatency, order: 0, target: number, life: members[number].life, event: .started,
+                    operation: (operation, token)))
         case .schedule(let timer, let instant): post(.deadlinePassed(timer), to: number, after: instant - now)
         case .notify(let notice): notices.append((number, notice))
         case .measure(let measurement): if keepsMeasurements { measurements.append(measurement) }
@@ -219,7 +225,9 @@ final class TestCluster {
         }
         let peer = SessionID(.peer, members[target].nextPeerSession)
         members[target].nextPeerSession += 1
-        let ends = (End(member: number, life: members[number].life, session: id), End(member: target, life: members[target].life, session: peer))
+        let ends = (
+            End(member: number, life: members[number].life, session: id), End(member: target, life: members[target].life, session: peer)
+        )
         sessions[ends.0] = ends.1
         sessions[ends.1] = ends.0
         post(.sessionOpened(peer, from: Sample.address(number)), to: target, after: latency.upperBound)

@@ -96,7 +96,9 @@ import Testing
             .state(.init(fingerprint: fingerprint, isLast: true, state: state)),
             .request(ReadRequest(wants: wants, byteLimit: 70_000)),
             .chunk(Sample.chunk(1, 3, body: Array(0...99))),
-            .empties([EmptyVersions(actor: Sample.actor(1), versions: 3...900), EmptyVersions(actor: Sample.actor(2), versions: 1...(.max))]),
+            .empties([
+                EmptyVersions(actor: Sample.actor(1), versions: 3...900), EmptyVersions(actor: Sample.actor(2), versions: 1...(.max)),
+            ]),
             .end(remaining: wants),
             .end(remaining: []),
         ]
@@ -132,7 +134,9 @@ import Testing
     func cuts() throws {
         for frame in Self.samples {
             let bytes = try Self.body(frame)
-            for length in 0..<bytes.count { #expect(throws: MalformedInput.self) { try SyncFrame.read(from: ByteReader(bytes[..<length])) } }
+            for length in 0..<bytes.count {
+                #expect(throws: MalformedInput.self) { try SyncFrame.read(from: ByteReader(bytes[..<length])) }
+            }
         }
     }
 

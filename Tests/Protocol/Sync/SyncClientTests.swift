@@ -210,7 +210,10 @@ import Testing
 
     @Test("sync: two sessions never ask for the same, and what waits for the store is not asked for again")
     func twoServers() throws {
-        let harness = SyncHarness { $0.sync.rangeVersions = 4; $0.limits.syncRequestRanges = 1 }
+        let harness = SyncHarness {
+            $0.sync.rangeVersions = 4
+            $0.limits.syncRequestRanges = 1
+        }
         let first = try requesting(harness, peer: 1)
         #expect(try harness.requested == [.versions(Sample.actor(9), 7...10)])
         harness.advance(.seconds(2))
@@ -218,7 +221,8 @@ import Testing
         #expect(second != first)
         #expect(try harness.requested == [.versions(Sample.actor(9), 3...6)])
         // The first one's answer arrives and waits for the store.
-        harness.receive(first, .chunk(Sample.chunk(9, 10)), .chunk(Sample.chunk(9, 9)), .end(remaining: [.versions(Sample.actor(9), 7...8)]))
+        harness.receive(
+            first, .chunk(Sample.chunk(9, 10)), .chunk(Sample.chunk(9, 9)), .end(remaining: [.versions(Sample.actor(9), 7...8)]))
         for chunk in harness.arrived { _ = harness.context.intake.offer(chunk) }
         harness.askOn()
         #expect(try harness.requested == [.versions(Sample.actor(9), 7...8)])

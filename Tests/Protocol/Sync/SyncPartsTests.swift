@@ -18,9 +18,10 @@ import Testing
     @Test("needs: newest first, in blocks, one actor after the other")
     func order() {
         var line = SyncNeeds([needs(1, 1...20), needs(2, 5...6)], blockVersions: 8)
-        #expect(take(&line, limit: 3) == [
-            .versions(Sample.actor(1), 13...20), .versions(Sample.actor(2), 5...6), .versions(Sample.actor(1), 5...12),
-        ])
+        #expect(
+            take(&line, limit: 3) == [
+                .versions(Sample.actor(1), 13...20), .versions(Sample.actor(2), 5...6), .versions(Sample.actor(1), 5...12),
+            ])
         #expect(take(&line) == [.versions(Sample.actor(1), 1...4)])
         #expect(line.isEmpty)
         #expect(take(&line).isEmpty)
@@ -30,10 +31,12 @@ import Testing
     func pieces() {
         let piece = VersionPiece(version: 6, sequences: IntervalSet(2...3))
         var line = SyncNeeds([needs(1, 1...9, pieces: [piece])], blockVersions: 4)
-        #expect(take(&line) == [
-            .versions(Sample.actor(1), 6...9), .sequences(Sample.actor(1), version: 6, IntervalSet(2...3)), .versions(Sample.actor(1), 2...5),
-            .versions(Sample.actor(1), 1...1),
-        ])
+        #expect(
+            take(&line) == [
+                .versions(Sample.actor(1), 6...9), .sequences(Sample.actor(1), version: 6, IntervalSet(2...3)),
+                .versions(Sample.actor(1), 2...5),
+                .versions(Sample.actor(1), 1...1),
+            ])
     }
 
     @Test("needs: what came meanwhile is left out, even in the middle of a block")
@@ -45,10 +48,12 @@ import Testing
         ledger.apply(.completed(Sample.actor(3), versions: 1...9))
         let pieces = [VersionPiece(version: 3, sequences: IntervalSet(0...9))]
         var line = SyncNeeds([needs(1, 1...20), ActorNeeds(actor: Sample.actor(2), pieces: pieces), needs(3, 2...9)], blockVersions: 8)
-        #expect(take(&line, ledger: ledger) == [
-            .versions(Sample.actor(1), 15...17), .versions(Sample.actor(1), 10...13),
-            .sequences(Sample.actor(2), version: 3, IntervalSet(5...9)), .versions(Sample.actor(1), 2...9), .versions(Sample.actor(1), 1...1),
-        ])
+        #expect(
+            take(&line, ledger: ledger) == [
+                .versions(Sample.actor(1), 15...17), .versions(Sample.actor(1), 10...13),
+                .sequences(Sample.actor(2), version: 3, IntervalSet(5...9)), .versions(Sample.actor(1), 2...9),
+                .versions(Sample.actor(1), 1...1),
+            ])
     }
 
     @Test("needs: an endless range that is known by now is dropped at once")
@@ -63,14 +68,17 @@ import Testing
 
     @Test("needs: what is reserved is left to whoever reserved it")
     func reserved() {
-        let reserved: [ReadRequest.Want] = [.versions(Sample.actor(1), 12...14), .sequences(Sample.actor(1), version: 18, IntervalSet(0...1))]
+        let reserved: [ReadRequest.Want] = [
+            .versions(Sample.actor(1), 12...14), .sequences(Sample.actor(1), version: 18, IntervalSet(0...1)),
+        ]
         let pieces = [VersionPiece(version: 25, sequences: IntervalSet(0...9)), VersionPiece(version: 30, sequences: IntervalSet(0...9))]
         var line = SyncNeeds([needs(1, 10...20, pieces: pieces)], blockVersions: 64)
         let more: [ReadRequest.Want] = reserved + [.versions(Sample.actor(1), 25...25)]
-        #expect(take(&line, reserved: more) == [
-            .sequences(Sample.actor(1), version: 30, IntervalSet(0...9)), .versions(Sample.actor(1), 19...20),
-            .versions(Sample.actor(1), 15...17), .versions(Sample.actor(1), 10...11),
-        ])
+        #expect(
+            take(&line, reserved: more) == [
+                .sequences(Sample.actor(1), version: 30, IntervalSet(0...9)), .versions(Sample.actor(1), 19...20),
+                .versions(Sample.actor(1), 15...17), .versions(Sample.actor(1), 10...11),
+            ])
         #expect(line.isEmpty)
     }
 
@@ -85,20 +93,23 @@ import Testing
     @Test("needs: answers are restricted to what was asked")
     func restricting() {
         let asked: [ReadRequest.Want] = [.versions(Sample.actor(1), 5...9), .sequences(Sample.actor(2), version: 3, IntervalSet(0...5))]
-        #expect(asked.restricting([
-            .versions(Sample.actor(1), 1...6), .versions(Sample.actor(3), 1...6), .sequences(Sample.actor(1), version: 9, IntervalSet(1...2)),
-            .sequences(Sample.actor(2), version: 3, IntervalSet(4...9)), .sequences(Sample.actor(2), version: 4, IntervalSet(0...1)),
-            .versions(Sample.actor(2), 1...9),
-        ]) == [
-            .versions(Sample.actor(1), 5...6), .sequences(Sample.actor(1), version: 9, IntervalSet(1...2)),
-            .sequences(Sample.actor(2), version: 3, IntervalSet(4...5)), .sequences(Sample.actor(2), version: 3, IntervalSet(0...5)),
-        ])
+        #expect(
+            asked.restricting([
+                .versions(Sample.actor(1), 1...6), .versions(Sample.actor(3), 1...6),
+                .sequences(Sample.actor(1), version: 9, IntervalSet(1...2)),
+                .sequences(Sample.actor(2), version: 3, IntervalSet(4...9)), .sequences(Sample.actor(2), version: 4, IntervalSet(0...1)),
+                .versions(Sample.actor(2), 1...9),
+            ]) == [
+                .versions(Sample.actor(1), 5...6), .sequences(Sample.actor(1), version: 9, IntervalSet(1...2)),
+                .sequences(Sample.actor(2), version: 3, IntervalSet(4...5)), .sequences(Sample.actor(2), version: 3, IntervalSet(0...5)),
+            ])
         #expect(asked.restricting(EmptyVersions(actor: Sample.actor(1), versions: 1...(.max))).map(\.versions) == [5...9])
         #expect(asked.restricting(EmptyVersions(actor: Sample.actor(2), versions: 1...9)).map(\.versions) == [3...3])
         #expect(asked.restricting(EmptyVersions(actor: Sample.actor(3), versions: 1...9)).isEmpty)
-        #expect(asked.leavingOut([.sequences(Sample.actor(1), version: 7, IntervalSet(0...1))]) == [
-            .versions(Sample.actor(1), 8...9), .versions(Sample.actor(1), 5...6), asked[1],
-        ])
+        #expect(
+            asked.leavingOut([.sequences(Sample.actor(1), version: 7, IntervalSet(0...1))]) == [
+                .versions(Sample.actor(1), 8...9), .versions(Sample.actor(1), 5...6), asked[1],
+            ])
     }
 }
 

@@ -97,13 +97,15 @@ import Testing
             $0.limits.syncRequestBytes = 500
         }
         harness.receive(
-            id, request(
+            id,
+            request(
                 .versions(Sample.actor(0), 1...(.max)), .versions(Sample.actor(9), 1...5), .versions(Sample.actor(1), 6...9),
                 .sequences(Sample.actor(1), version: 5, IntervalSet(0...3)), .versions(Sample.actor(2), 2...2)))
-        #expect(harness.reads == [
-            ReadRequest(
-                wants: [.versions(Sample.actor(0), 1...5), .sequences(Sample.actor(1), version: 5, IntervalSet(0...3))], byteLimit: 500)
-        ])
+        #expect(
+            harness.reads == [
+                ReadRequest(
+                    wants: [.versions(Sample.actor(0), 1...5), .sequences(Sample.actor(1), version: 5, IntervalSet(0...3))], byteLimit: 500)
+            ])
         harness.handle(.read(.read(chunks: [], empties: [], remaining: []), for: id))
         guard case .end(let remaining)? = try harness.written(isFirst: false).last else { throw MalformedInput("no end") }
         #expect(remaining == [.versions(Sample.actor(2), 2...2)])

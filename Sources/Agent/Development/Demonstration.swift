@@ -11,21 +11,21 @@ public struct DemonstrationTimes: Sendable {
     public var propagation99: Duration
     /// How many propagations the percentiles are taken from.
     public var propagationSamples: Int
-    /// From the restart of a node, or the heal of a partition, until all nodes had equal tables.
+    /// From the restart of a node, or the heal of a partition, until every node knew everything.
     public var catchUp: Duration
-    /// How many rows the node had missed; nil when it is not known.
-    public var missedRows: Int?
+    /// The part of it that the process took to start and to answer; nil in a simulation, where a start takes no time.
+    public var start: Duration?
 
     public init(
         subject: String, propagationMedian: Duration, propagation99: Duration, propagationSamples: Int, catchUp: Duration,
-        missedRows: Int? = nil
+        start: Duration? = nil
     ) {
         self.subject = subject
         self.propagationMedian = propagationMedian
         self.propagation99 = propagation99
         self.propagationSamples = propagationSamples
         self.catchUp = catchUp
-        self.missedRows = missedRows
+        self.start = start
     }
 
     /// The runs as columns of one table.
@@ -33,9 +33,9 @@ public struct DemonstrationTimes: Sendable {
         var table = TextTable(columns: [("", .left)] + runs.map { ($0.subject, .right) })
         table.add(["propagation, median"] + runs.map { $0.propagationMedian.inMilliseconds })
         table.add(["propagation, 99th percentile"] + runs.map { $0.propagation99.inMilliseconds })
-        table.add(["  of so many"] + runs.map { "\($0.propagationSamples)" })
-        table.add(["catch-up until all tables are equal"] + runs.map { $0.catchUp.inMilliseconds })
-        table.add(["  rows that were missed"] + runs.map { $0.missedRows.map(String.init) ?? "–" })
+        table.add(["  samples"] + runs.map { "\($0.propagationSamples)" })
+        table.add(["catch-up, until all tables are equal"] + runs.map { $0.catchUp.inMilliseconds })
+        table.add(["  of which the start of the agent"] + runs.map { $0.start?.inMilliseconds ?? "–" })
         return table
     }
 }
@@ -99,9 +99,9 @@ public struct Demonstration: Sendable {
         let expected = Self.timedWrites + Self.missedWrites
         guard rows == expected else { throw DevelopmentError("the databases are equal but hold \(rows) rows in place of \(expected)") }
         return DemonstrationTimes(
-            subject: "live: \(nodes.count) agents, loopback", propagationMedian: delays[delays.count / 2],
+            subject: "live, \(nodes.count) agents", propagationMedian: delays[delays.count / 2],
             propagation99: delays[delays.count * 99 / 100], propagationSamples: delays.count, catchUp: catchUp,
-            missedRows: Self.missedWrites)
+            start: restarted.duration(to: answered))
     }
 
     /// Writes rows one after another and times, for each reader, how long after the writer's answer the row was readable there. A row that

@@ -41,11 +41,11 @@ private func withFolder<Value>(_ body: (String) async throws -> Value) async thr
             catchUp: .milliseconds(1_500))
         let live = DemonstrationTimes(
             subject: "live", propagationMedian: .milliseconds(2), propagation99: .milliseconds(9), propagationSamples: 400,
-            catchUp: .milliseconds(700), missedRows: 500)
+            catchUp: .milliseconds(700), start: .milliseconds(90))
         let lines = DemonstrationTimes.table([simulated, live]).lines()
         #expect(lines[0].contains("simulated") && lines[0].contains("live"))
         #expect(lines[2].hasPrefix("propagation, median") && lines[2].contains("31.0 ms") && lines[2].hasSuffix("2.0 ms"))
-        #expect(lines[6].contains("–") && lines[6].hasSuffix("500"))
+        #expect(lines[6].contains("–") && lines[6].hasSuffix("90.0 ms"))
     }
 }
 

@@ -53,6 +53,8 @@ public struct QUICConfiguration: Hashable, Sendable {
     public var queuedMessages = 16_384
     /// Bytes of messages, and of session data, that may wait for one peer or for its acknowledgement.
     public var queuedBytes = 64 * 1_024 * 1_024
+    /// The same for all peers together.
+    public var allQueuedBytes = 1_024 * 1_024 * 1_024
     /// Datagrams that may wait for one peer. Further ones are dropped and counted.
     public var queuedDatagrams = 256
     /// Sessions that may wait for one peer. Further ones are lost at once.
@@ -101,7 +103,9 @@ public struct QUICConfiguration: Hashable, Sendable {
         try check(1...65_536 ~= sessionStreams, "sessionStreams is \(sessionStreams), not between 1 and 65536")
         try check(1_024...1 << 32 ~= streamWindow, "streamWindow is \(streamWindow), not between 1 KiB and 4 GiB")
         try check(streamWindow...1 << 32 ~= connectionWindow, "connectionWindow is \(connectionWindow), not between streamWindow and 4 GiB")
-        try check(queuedBytes >= limits.messageBytes, "queuedBytes is \(queuedBytes), less than a message of \(limits.messageBytes)")
+        try check(
+            allQueuedBytes > limits.messageBytes, "allQueuedBytes is \(allQueuedBytes), less than a message of \(limits.messageBytes)")
+        try check(queuedBytes > limits.messageBytes, "queuedBytes is \(queuedBytes), less than a message of \(limits.messageBytes)")
         try check(assemblyBytes >= limits.messageBytes, "assemblyBytes is \(assemblyBytes), less than a message of \(limits.messageBytes)")
     }
 }

@@ -32,7 +32,8 @@ extension QUICEndpoint {
                 logger.info("QUIC: lost \(remote): nothing came for \(configuration.idleTimeout)")
             }
         case .unanswered:
-            logger.info("QUIC: no handshake with \(remote) within \(configuration.connectTimeout)")
+            // Of a member that is down this is told again and again.
+            logger.debug("QUIC: no handshake with \(remote) within \(configuration.connectTimeout)")
         case .dropped:
             logger.debug("QUIC: dropped a connection with \(remote)")
         case .closed(_, let words):

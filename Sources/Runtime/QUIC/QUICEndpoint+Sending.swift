@@ -30,7 +30,7 @@ extension QUICEndpoint {
             return
         }
         let peer = isClosing ? nil : peer(at: address)
-        guard let peer, peer.messages.count < configuration.queuedMessages, peer.bytes + bytes.count < configuration.queuedBytes else {
+        guard let peer, peer.messages.count < configuration.queuedMessages, peer.hasRoom(for: bytes.count + 1) else {
             counters.messagesDropped += 1
             return
         }
@@ -65,7 +65,7 @@ extension QUICEndpoint {
     public func writeSession(_ session: SessionID, _ bytes: [UInt8]) {
         loop.preconditionInEventLoop()
         guard let entry = sessions[session], !entry.stream.isFinished, !bytes.isEmpty else { return }
-        guard entry.peer.bytes + bytes.count <= configuration.queuedBytes else {
+        guard entry.peer.hasRoom(for: bytes.count) else {
             drop(entry)
             counters.sessionsLost += 1
             note(.sessionLost(session))
@@ -111,7 +111,7 @@ extension QUICEndpoint {
 
     func peer(at address: Address) -> QUICPeer {
         if let known = peers[address] { return known }
-        let peer = QUICPeer(address: address)
+        let peer = QUICPeer(address: address, endpoint: self)
         peers[address] = peer
         return peer
     }

@@ -31,6 +31,8 @@ public final class QUICEndpoint: @unchecked Sendable {
     var peers: [Address: QUICPeer] = [:]
     var routes: [ConnectionID: Route] = [:]
     var sessions: [SessionID: QUICSession] = [:]
+    /// Bytes that wait for any peer, or for its acknowledgement.
+    var queuedBytes = 0
     private var nextPeerSession: UInt64 = 0
     /// Sessions that the owner reset while news of them was waiting.
     private var mutedSessions: Set<SessionID> = []
@@ -39,7 +41,7 @@ public final class QUICEndpoint: @unchecked Sendable {
     private var isWorking = false
     private var isWorkScheduled = false
     private(set) var isClosing = false
-    private var channel: (any Channel)?
+    private(set) var channel: (any Channel)?
     private var sweep: RepeatedTask?
     var answerLimit: RateLimit
     var warningLimit: RateLimit
@@ -260,7 +262,9 @@ public final class QUICEndpoint: @unchecked Sendable {
         guard !isClosing else { return channel?.closeFuture ?? loop.makeSucceededVoidFuture() }
         isClosing = true
         let done = loop.makePromise(of: Void.self)
-        drain(until: .now() + .nanoseconds(configuration.drainTimeout.nanoseconds), done)
+        let deadline = NIODeadline.now() + .nanoseconds(configuration.drainTimeout.nanoseconds)
+        // Later, because the owner may call this from inside a call of ours.
+        loop.execute { self.drain(until: deadline, done) }
         return done.futureResult
     }
 

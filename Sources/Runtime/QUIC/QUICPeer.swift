@@ -14,7 +14,10 @@ final class QUICPeer {
     /// Sessions that wait for a connection, or for a stream of the peer's allowance.
     var waitingSessions = CircularBuffer<SendStream>()
     /// Bytes of messages and sessions that wait or are not acknowledged.
-    var bytes = 0
+    var bytes = 0 {
+        didSet { endpoint.queuedBytes += bytes - oldValue }
+    }
+    private unowned let endpoint: QUICEndpoint
     /// Attempts, or short-lived connections, that failed in a row.
     var failures = 0
     var notBefore = NIODeadline.uptimeNanoseconds(0)
@@ -22,7 +25,15 @@ final class QUICPeer {
     var attempts: [NIODeadline] = []
     var retry: Scheduled<Void>?
 
-    init(address: Address) { self.address = address }
+    init(address: Address, endpoint: QUICEndpoint) {
+        self.address = address
+        self.endpoint = endpoint
+    }
+
+    /// Whether so many bytes more may wait, by the bound of this peer and by that of all.
+    func hasRoom(for count: Int) -> Bool {
+        bytes + count <= endpoint.configuration.queuedBytes && endpoint.queuedBytes + count <= endpoint.configuration.allQueuedBytes
+    }
 
     var hasWork: Bool { !messages.isEmpty || !datagrams.isEmpty || !waitingSessions.isEmpty }
 

@@ -192,6 +192,39 @@ import Testing
         }
     }
 
+    @Test("bounds: what may wait for all peers together is bounded too")
+    func allBound() async throws {
+        let a = try await TestPeer.start {
+            $0.limits.messageBytes = 10_000
+            $0.allQueuedBytes = 25_000
+        }
+        try await withPeers([a]) {
+            try await a.on { endpoint in
+                for port in 1...3 as ClosedRange<UInt16> {
+                    endpoint.sendMessage(to: Address(ipv4: 0x7F00_0001, port: port), pattern(10_000))
+                }
+            }
+            #expect(try await a.counters.messagesDropped == 1)
+            #expect(try await a.on { $0.queuedBytes } == 20_002)
+        }
+        #expect(a.endpoint.queuedBytes == 0)
+    }
+
+    @Test("socket: one that the system closes under us is opened again, and connections live on")
+    func reopened() async throws {
+        let a = try await TestPeer.start()
+        let b = try await TestPeer.start()
+        try await withPeers([a, b]) {
+            try await connect(a, b)
+            try await b.on { _ = $0.channel?.close() }
+            let target = b.address
+            try await a.on { $0.sendMessage(to: target, [1]) }
+            try await expectSoon("the message arrives") { b.recorder.state.messages == [[1]] }
+            #expect(try await a.counters.connectsStarted == 1)
+            #expect(b.log.all.contains { $0.hasPrefix("error") && $0.contains("opened again") })
+        }
+    }
+
     @Test("shutdown: what is queued arrives first, peers are told at once, and the port is free again")
     func shutdown() async throws {
         let a = try await TestPeer.start()

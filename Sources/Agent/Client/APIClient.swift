@@ -15,11 +15,18 @@ public struct APIClient: Sendable {
     /// Bytes of an answer that is read as a whole; and of one line of a stream.
     public static let answerBytes = 64 * 1_024 * 1_024
 
-    /// - Parameter client: connections are taken from it; the process-wide one by default.
-    public init(address: Address, bearerToken: String? = nil, client: HTTPClient = .shared) {
+    /// Unlike the shared one it says at once that nobody answers, instead of trying until the timeout.
+    private static let impatientClient: HTTPClient = {
+        var configuration = HTTPClient.Configuration(timeout: .init(connect: .seconds(5)))
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
+    /// - Parameter client: connections are taken from it; one for the whole process by default.
+    public init(address: Address, bearerToken: String? = nil, client: HTTPClient? = nil) {
         self.address = address
         self.bearerToken = bearerToken
-        self.client = client
+        self.client = client ?? Self.impatientClient
     }
 
     /// Why there is no result.

@@ -1,5 +1,3 @@
-import TOMLKit
-
 /// A value of the configuration tree, from the file or from an environment variable.
 enum ConfigurationValue: Hashable, Sendable {
     case string(String)
@@ -80,46 +78,28 @@ struct ConfigurationTable: Hashable, Sendable {
 extension ConfigurationTable {
     /// Parses TOML. `file` is for messages only.
     init(toml: String, file: String) throws(ConfigurationError) {
-        // The parser takes a C string: it would silently read the text up to here only.
-        if let zero = toml.utf8.firstIndex(of: 0) {
-            let line = toml.utf8[..<zero].reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 }
-            throw .syntax(file: file, line: line, column: 1, reason: "the line has a zero byte")
-        }
-        do {
-            self.init(try TOMLTable(string: toml))
-        } catch let error as TOMLParseError {
-            let place = error.source.begin
-            let reason = error.description.split(whereSeparator: \.isNewline).joined(separator: " ")
-            throw .syntax(file: file, line: max(1, place.line), column: max(1, place.column), reason: reason)
+        do throws(TOMLError) {
+            self.init(try TOMLParser.parse(toml))
         } catch {
-            throw .syntax(file: file, line: 1, column: 1, reason: "\(error)")
+            throw .syntax(file: file, line: error.line, column: error.column, reason: error.reason)
         }
     }
 
-    private init(_ table: TOMLTable) {
-        for key in table.keys {
-            if let value = table[key] { self[key] = ConfigurationValue(value) }
-        }
+    fileprivate init(_ table: TOMLTable) {
+        entries = table.entries.map { Entry(key: $0.key, value: ConfigurationValue($0.value)) }
     }
-
-    fileprivate static func convert(_ table: TOMLTable) -> ConfigurationTable { ConfigurationTable(table) }
 }
 
 extension ConfigurationValue {
-    fileprivate init(_ value: any TOMLValueConvertible) {
-        switch value.type {
-        case .string: self = .string(value.string ?? "")
-        case .int: self = .integer(Int64(value.int ?? 0))
-        case .double: self = .real(value.double ?? 0)
-        case .bool: self = .boolean(value.bool ?? false)
-        case .array:
-            var elements: [ConfigurationValue] = []
-            if let array = value.array {
-                for index in 0..<array.count { elements.append(ConfigurationValue(array[index])) }
-            }
-            self = .array(elements)
-        case .table: self = .table(value.table.map { ConfigurationTable.convert($0) } ?? ConfigurationTable())
-        case .date, .time, .dateTime: self = .other(value.debugDescription)
+    fileprivate init(_ value: TOMLValue) {
+        switch value {
+        case .string(let text): self = .string(text)
+        case .integer(let number): self = .integer(number)
+        case .float(let number): self = .real(number)
+        case .boolean(let flag): self = .boolean(flag)
+        case .dateTime(let text): self = .other(text)
+        case .array(let elements): self = .array(elements.map { ConfigurationValue($0) })
+        case .table(let table): self = .table(ConfigurationTable(table))
         }
     }
 }

@@ -28,7 +28,8 @@ struct ServerGroup: Service {
     func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for server in servers { group.addTask { try await server.run() } }
-            try await group.waitForAll()
+            // The first that fails ends the others: leaving by an error cancels them.
+            while try await group.next() != nil {}
         }
     }
 }

@@ -29,13 +29,15 @@ public final class Store {
     /// Own versions since the range of our own complete versions was last written.
     var unwrittenVersions = 0
     private var dataVersion: Int64
+    private var lock: DatabaseLock?
     private var isClosed = false
 
     /// Opens a database, and makes it one of ours when it is new or a plain SQLite database.
     ///
     /// Throws `StoreError.corrupt` when the file is damaged, cut short or not a database, and `StoreError.sqlite` when it cannot be
-    /// opened or written.
+    /// opened or written; `StoreError.busy` when another store has the file open.
     public init(_ location: StoreLocation, options: StoreOptions) throws(StoreError) {
+        if case .file(let path) = location { lock = try DatabaseLock(path: path) }
         let connection = try Connection(location, readOnly: false, userStatementLimit: options.simulated ? 8 : 128)
         let context = CaptureContext(connection: connection.handle, limits: options.limits)
         do throws(StoreError) {
@@ -82,6 +84,7 @@ public final class Store {
         connection.rollBack()
         catalog.dropStatements()
         connection.close()
+        lock = nil
     }
 
     public var interrupter: Interrupter { connection.interrupter }

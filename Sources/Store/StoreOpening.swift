@@ -1,4 +1,5 @@
 import CSQLite
+import Glibc
 import PatinaProtocol
 
 extension Store {
@@ -54,17 +55,21 @@ extension Store {
         for table in Bookkeeping.tables { try connection.execute(table) }
         try Bookkeeping.writeMeta(connection, "format", Bookkeeping.format)
         try Bookkeeping.writeMeta(connection, "generation", 0)
+        let identity = if let given = options.identity { given } else { try freshIdentity() }
         let sites = SiteTable()
-        let site = try sites.makeOrdinal(of: options.identity ?? freshIdentity(), connection)
+        let site = try sites.makeOrdinal(of: identity, connection)
         try Bookkeeping.writeMeta(connection, "site", Int64(site))
     }
 
     /// A version 4 UUID from the system's randomness.
-    private static func freshIdentity() -> ActorID {
-        var source = SystemRandomNumberGenerator()
-        let high = (source.next() & 0xFFFF_FFFF_FFFF_0FFF) | 0x0000_0000_0000_4000
-        let low = (source.next() & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000
-        return ActorID(high: high, low: low)
+    private static func freshIdentity() throws(StoreError) -> ActorID {
+        var words: (high: UInt64, low: UInt64) = (0, 0)
+        let size = MemoryLayout.size(ofValue: words)
+        guard withUnsafeMutableBytes(of: &words, { getentropy($0.baseAddress, size) }) == 0 else {
+            throw .sqlite(code: SQLITE_IOERR, message: "the system gives no random bytes for the database's identity", sql: nil)
+        }
+        let high = (words.high & 0xFFFF_FFFF_FFFF_0FFF) | 0x0000_0000_0000_4000
+        return ActorID(high: high, low: (words.low & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000)
     }
 }
 

@@ -48,7 +48,8 @@ public enum ChangesetCodec {
         }
         let rowCount = try reader.readCount(limit: reader.remaining, of: "number of rows")
         var rows = RowReader(tables: changeset.tables)
-        changeset.rows.reserveCapacity(rowCount)
+        // A lying count must not take memory that the body cannot fill.
+        changeset.rows.reserveCapacity(min(rowCount, 4_096))
         for _ in 0..<rowCount { changeset.rows.append(try rows.read(&reader)) }
         return changeset
     }

@@ -67,9 +67,9 @@ final class Table {
         self.columns = columns
         self.rowidName = rowidName
         self.mayHaveTombstones = mayHaveTombstones
-        var numbers: [String: Int] = [:]
-        for (number, column) in columns.enumerated() { numbers[column.name] = number }
-        columnNumbers = numbers
+        var byName: [String: Int] = [:]
+        for (number, column) in columns.enumerated() { byName[column.name] = number }
+        columnNumbers = byName
         statements = TableStatements(
             connection: connection, name: name, keying: keying, keys: keyColumns.map(\.name), columns: columns.map(\.name), rowid: rowidName
         )

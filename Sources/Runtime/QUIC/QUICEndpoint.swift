@@ -10,7 +10,7 @@ import PatinaProtocol
 /// Connections are made on demand, one per peer address, and a connection that was accepted from an address serves what is
 /// sent to that address. Confined to one event loop: every member but `bind` and `localAddress` must be used on it (checked).
 ///
-/// The library's callbacks and the owner's calls only note what is to be done; `work()` does it when both have returned.
+/// The library's callbacks and the owner's calls only note what is to be done; `perform` does it when both have returned.
 public final class QUICEndpoint: @unchecked Sendable {
     /// The error code of streams that are reset, and of connections that this endpoint closes because it prefers another.
     static let streamRefused: UInt64 = 1

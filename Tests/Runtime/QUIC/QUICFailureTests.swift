@@ -210,6 +210,26 @@ import Testing
         #expect(a.endpoint.queuedBytes == 0)
     }
 
+    @Test("bounds: datagrams that may wait, and connections, are bounded")
+    func otherBounds() async throws {
+        let a = try await TestPeer.start {
+            $0.queuedDatagrams = 10
+            $0.connections = 1
+        }
+        let (first, second) = (Address(ipv4: 0x7F00_0001, port: 1), Address(ipv4: 0x7F00_0001, port: 2))
+        try await withPeers([a]) {
+            try await a.on { endpoint in
+                for index in 0..<50 as Range<UInt8> { endpoint.sendDatagram(to: first, [index]) }
+            }
+            #expect(try await a.counters.datagramsDropped == 40)
+            // The attempt to reach the first takes the only place.
+            try await a.on { $0.sendMessage(to: second, [1]) }
+            try await expectSoon("the second is lost") { a.recorder.state.peersLost == [second] }
+            #expect(try await a.counters.connections == 1)
+            #expect(a.log.all.contains { $0.contains("the limit of 1 connections is reached") })
+        }
+    }
+
     @Test("socket: one that the system closes under us is opened again, and connections live on")
     func reopened() async throws {
         let a = try await TestPeer.start()

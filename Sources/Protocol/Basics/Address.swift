@@ -47,13 +47,17 @@ public struct Address: Hashable, Sendable, Comparable, CustomStringConvertible {
         if let ipv4 {
             return "\(ipv4 >> 24).\(ipv4 >> 16 & 255).\(ipv4 >> 8 & 255).\(ipv4 & 255)"
         }
-        let groups = (0..<4).map { UInt16(truncatingIfNeeded: high >> (48 - 16 * $0)) }
+        let groups =
+            (0..<4).map { UInt16(truncatingIfNeeded: high >> (48 - 16 * $0)) }
             + (0..<4).map { UInt16(truncatingIfNeeded: low >> (48 - 16 * $0)) }
         // RFC 5952: the longest run of at least two zero groups is shortened, the first one on a tie.
         var best = 0..<0
         var start = 0
         while start < 8 {
-            guard groups[start] == 0 else { start += 1; continue }
+            guard groups[start] == 0 else {
+                start += 1
+                continue
+            }
             var end = start
             while end < 8, groups[end] == 0 { end += 1 }
             if end - start > max(best.count, 1) { best = start..<end }

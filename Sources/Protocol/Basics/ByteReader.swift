@@ -89,8 +89,9 @@ public struct ByteReader: Sendable {
     public mutating func readActor() throws(MalformedInput) -> ActorID {
         let slice = try read(count: 16)
         return slice.withUnsafeBytes {
-            ActorID(high: UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)),
-                    low: UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+            ActorID(
+                high: UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)),
+                low: UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
         }
     }
 

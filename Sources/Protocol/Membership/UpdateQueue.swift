@@ -75,7 +75,10 @@ struct UpdateQueue: Sendable {
         while sent < buckets.count, !isFull {
             var rising: [Item] = []
             while let item = buckets[sent].popLast() {
-                guard let news = pending[item.actor], news.token == item.token else { items -= 1; continue }
+                guard let news = pending[item.actor], news.token == item.token else {
+                    items -= 1
+                    continue
+                }
                 guard sent + news.heard < limit else {
                     finish(item.actor, news)
                     continue

@@ -17,14 +17,13 @@ public struct Agent: Sendable {
     /// Starts the node. Throws `StoreError`, `AgentError`, or what the node says.
     typealias NodeStarter = @Sendable (AgentConfiguration, Logger) async throws -> any AgentNode
 
-    /// The whole of a shutdown; what is not finished then is cut short.
-    private static let shutdownLimit = Duration.milliseconds(4_900)
-
     public let configuration: AgentConfiguration
     /// Told once, when everything listens.
     public var onReady: @Sendable (Addresses) -> Void = { _ in }
     /// Signals that end the agent gracefully.
     public var signals: [UnixSignal] = [.sigterm, .sigint]
+    /// The whole of a shutdown; what is not finished then is cut short.
+    var shutdownLimit = Duration.milliseconds(4_900)
     private let log: AgentLog
     private let logger: Logger
     private let environment: [String: String]
@@ -65,41 +64,39 @@ public struct Agent: Sendable {
         let socket = AdminSocket(
             path: configuration.admin.socketPath, backend: node, log: log, schemaPaths: configuration.database.schemaPaths,
             cluster: configuration.gossip.cluster, logger: log.logger(label: "patina.admin"))
+        let outcome = Announcement<Result<Void, any Error>>()
+        let limitShutdown: @Sendable () -> Void = { [shutdownLimit] in
+            Task {
+                try await Task.sleep(for: shutdownLimit)
+                outcome.give(.failure(AgentError.shutdownTimedOut))
+            }
+        }
         let services: [any Service] = [
             NodeService(node: node, databasePath: configuration.database.path, notifier: notifier, logger: logger),
             socket,
             ServerGroup(servers: servers),
-            ReadinessService(servers: servers, socket: socket, node: node, notifier: notifier, logger: logger, announce: onReady),
+            ReadinessService(
+                servers: servers, socket: socket, node: node, notifier: notifier, logger: logger, onReady: onReady,
+                onStopping: limitShutdown),
         ]
         var lifecycleLogger = log.logger(label: "patina.lifecycle")
         lifecycleLogger.logLevel = max(lifecycleLogger.logLevel, .warning)
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(services: services, gracefulShutdownSignals: signals, logger: lifecycleLogger))
-        try await run(group)
+        try await run(group, outcome)
     }
 
-    /// Runs the group; a shutdown that takes too long is left behind.
-    private func run(_ group: ServiceGroup) async throws {
-        let outcome = Announcement<Result<Void, any Error>>()
+    /// Runs the group until it ends, or until `outcome` is given because it takes too long to.
+    private func run(_ group: ServiceGroup, _ outcome: Announcement<Result<Void, any Error>>) async throws {
         let running = Task {
-            let result: Result<Void, any Error>
             do {
-                // The handler also sees the shutdown that a signal starts.
                 try await group.run()
-                result = .success(())
+                outcome.give(.success(()))
             } catch {
-                result = .failure(error)
-            }
-            outcome.give(result)
-        }
-        let stop: @Sendable () -> Void = {
-            Task {
-                await group.triggerGracefulShutdown()
-                try? await Task.sleep(for: Self.shutdownLimit)
-                outcome.give(.failure(AgentError.shutdownTimedOut))
-                running.cancel()
+                outcome.give(.failure(error))
             }
         }
+        let stop: @Sendable () -> Void = { Task { await group.triggerGracefulShutdown() } }
         let result = await withTaskCancellationHandler {
             await withGracefulShutdownHandler {
                 await outcome.value()
@@ -109,6 +106,7 @@ public struct Agent: Sendable {
         } onCancel: {
             stop()
         }
+        running.cancel()
         logger.notice("agent ended")
         try result?.get()
     }

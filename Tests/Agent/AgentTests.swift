@@ -146,6 +146,21 @@ struct AgentTests {
         #expect(backend.record.shutdowns.withLock { $0 } == 1)
     }
 
+    @Test("agent: a node that does not end is left behind")
+    func shutdownLimit() async throws {
+        let gate = Gate()
+        var backend = ScriptedBackend()
+        backend.onShutdown = { await gate.pass() }
+        try await withTemporaryDirectory { directory in
+            var agent = agent(configuration(directory), backend)
+            agent.shutdownLimit = .milliseconds(200)
+            await #expect(throws: AgentError.shutdownTimedOut) {
+                try await withAgent(agent) { _ in }
+            }
+        }
+        gate.open()
+    }
+
     @Test("agent: a query that never ends does not delay the end")
     func endlessQuery() async throws {
         var backend = ScriptedBackend()

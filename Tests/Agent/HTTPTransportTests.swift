@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import PatinaProtocol
 import PatinaStore
+import ServiceLifecycle
 import Synchronization
 import Testing
 
@@ -335,6 +336,38 @@ struct HTTPTransportTests {
             }
             #expect(await second.address() == nil)
         }
+    }
+
+    @Test("server: a shutdown tells idle HTTP/2 clients goodbye and lets requests in progress end")
+    func gracefulShutdown() async throws {
+        let gate = Gate()
+        var backend = ScriptedBackend()
+        backend.onTransact = { (statements, _) async throws(StoreError) in
+            await gate.pass()
+            return ScriptedBackend.outcome(statements.count)
+        }
+        let server = HTTPServer(
+            configured { $0.limits.shutdownGrace = .seconds(30) }, backend: backend, logger: quietLog.logger(label: "test"))
+        let group = ServiceGroup(services: [server], logger: quietLog.logger(label: "test"))
+        let running = Task { try await group.run() }
+        let url = "http://\(try #require(await server.address()))"
+        async let transaction = send(.POST, url + "/v1/transactions", body: #"["A"]"#)
+        let received = try await withConnection(to: url) { inbound, outbound in
+            let settings: [UInt8] = [0, 0, 0, 4, 0, 0, 0, 0, 0]
+            try await outbound.write(ByteBuffer(bytes: PrefaceHandler.preface + settings))
+            _ = try await inbound.next()
+            #expect(await eventually { gate.arrivals.withLock { $0 } == 1 })
+            await group.triggerGracefulShutdown()
+            var received: [UInt8] = []
+            while let part = try await inbound.next() { received += Array(part.readableBytesView) }
+            return received
+        }
+        // A GOAWAY frame: 8 bytes, type 7, stream 0, then the last stream that is served.
+        #expect(received.firstRange(of: [0, 0, 8, 7, 0, 0, 0, 0, 0]) != nil)
+        gate.open()
+        let status = try await transaction.status
+        #expect(status == 200)
+        try await running.value
     }
 
     @Test("server: IPv6")

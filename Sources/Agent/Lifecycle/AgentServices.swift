@@ -42,9 +42,12 @@ struct ReadinessService: Service {
     let node: any AgentNode
     let notifier: SystemdNotifier
     let logger: Logger
-    let announce: @Sendable (Agent.Addresses) -> Void
+    let onReady: @Sendable (Agent.Addresses) -> Void
+    /// Told when the shutdown begins, or when a service has failed.
+    let onStopping: @Sendable () -> Void
 
     func run() async throws {
+        defer { onStopping() }
         var api: [Address] = []
         for server in servers {
             // A server that cannot listen ends the whole group with its error.
@@ -59,7 +62,7 @@ struct ReadinessService: Service {
                 "actor": "\(node.actor)", "api": "\(api.map(\.description).joined(separator: ","))", "gossip": "\(node.gossipAddress)",
                 "admin": "\(socket.path)",
             ])
-        announce(addresses)
+        onReady(addresses)
         notifier.send("READY=1\nSTATUS=serving on \(api.map(\.description).joined(separator: ", "))")
         await pause()
         notifier.send("STOPPING=1")

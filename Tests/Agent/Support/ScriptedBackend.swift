@@ -21,6 +21,7 @@ struct ScriptedBackend: AgentNode {
         ScriptedBackend.echo(statement)
     }
     var onReload: @Sendable ([SchemaFile]) async throws(StoreError) -> SchemaReport = { (_) async throws(StoreError) in SchemaReport() }
+    var onShutdown: @Sendable () async -> Void = {}
     var onFatal: @Sendable () async -> StoreError? = {
         try? await Task.sleep(for: .seconds(86_400))
         return nil
@@ -81,7 +82,10 @@ struct ScriptedBackend: AgentNode {
 
     func rejoin() async { record.rejoins.withLock { $0 += 1 } }
     func untilFatal() async -> StoreError? { await onFatal() }
-    func shutdown() async { record.shutdowns.withLock { $0 += 1 } }
+    func shutdown() async {
+        record.shutdowns.withLock { $0 += 1 }
+        await onShutdown()
+    }
 }
 
 /// A door that tasks wait at until it is opened. Gives up waiting when the task is cancelled.

@@ -47,8 +47,8 @@ public final class QUICEndpoint: @unchecked Sendable {
     var warningLimit: RateLimit
 
     /// Where packets are written before they are sent, and where streams point the library at their data.
-    let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65_536)
-    let vectors = UnsafeMutableBufferPointer<ngtcp2_vec>.allocate(capacity: 16)
+    let scratch: UnsafeMutablePointer<UInt8>
+    let vectors: UnsafeMutableBufferPointer<ngtcp2_vec>
 
     private init(
         _ configuration: QUICConfiguration, loop: any EventLoop, delegate: any QUICEndpointDelegate, logger: Logger
@@ -63,6 +63,9 @@ public final class QUICEndpoint: @unchecked Sendable {
         self.logger = logger
         answerLimit = RateLimit(burst: 100, perSecond: 100, now: .now())
         warningLimit = RateLimit(burst: 10, perSecond: 1, now: .now())
+        // Last, because nothing would free them if the above threw.
+        scratch = .allocate(capacity: 65_536)
+        vectors = .allocate(capacity: 16)
     }
 
     deinit {

@@ -145,6 +145,7 @@ public final class Store {
             connection.rollBack()
             context.buffer.clear()
             context.setCapturing(true)
+            unwrittenVersions = Self.unwrittenVersionLimit
             note(error)
             if changesMemory, failure == nil { try reloadMemory() }
             throw error
@@ -177,7 +178,8 @@ public final class Store {
 
     func reloadLedger() throws(StoreError) {
         var loaded = VersionLedger()
-        unwrittenVersions = 0
+        // Whatever the last run left unwritten is written with the next transaction.
+        unwrittenVersions = Self.unwrittenVersionLimit
         for (site, actor) in sites.actors.enumerated() {
             for range in try Bookkeeping.readComplete(connection, site: site).ranges {
                 loaded.apply(.completed(actor, versions: range))

@@ -85,7 +85,7 @@ extension Store {
     }
 
     /// Own versions above the written ranges are found by their rows when the database is opened; this bounds how many.
-    private static var unwrittenVersionLimit: Int { 512 }
+    static var unwrittenVersionLimit: Int { 512 }
 
     /// Writes the complete ranges of our own actor as they are known now.
     func writeOwnRanges() throws(StoreError) {

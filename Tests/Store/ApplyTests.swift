@@ -10,7 +10,7 @@ struct ApplyTests {
     private func fill(_ store: Store, _ rows: Int) throws -> TransactionOutcome {
         try store.transact([
             Statement(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO t SELECT i, 'text of ' || i, i FROM n",
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO t SELECT i, 'row ' || i, i FROM n",
                 .positional([.integer(Int64(rows))]))
         ])
     }
@@ -176,6 +176,30 @@ struct ApplyTests {
         #expect(reborn.ledger[reborn.actor]?.contiguous == 6)
         try reborn.expectSound()
         #expect(try reborn.text("SELECT count(*) FROM t") == ["6"])
+    }
+
+    @Test("apply: own versions from before a restart stay known when later ones come back from a peer")
+    func ownVersionsAfterRestart() throws {
+        let harness = StoreHarness("apply-restart")
+        let (writer, other) = (try harness.store(1, schema: Self.schema), try harness.store(2, schema: Self.schema))
+        defer { other.close() }
+        for number in 1...10 { other.take(try writer.run("INSERT INTO t VALUES (\(number), 1, 1)").chunks) }
+        writer.close()
+        let anchor = try MemoryAnchor(name: "apply-restart-1")
+        defer { anchor.close() }
+        let first = try harness.store(1, schema: Self.schema)
+        for number in 1...3 { try first.run("INSERT INTO t VALUES (\(number), 1, 1)") }
+        first.close()
+        let second = try harness.store(1)
+        second.take(try other.serve([.versions(second.actor, 9...10)]).chunks)
+        #expect(second.ledger[second.actor]?.complete.description == "{1-3,9-10}")
+        try second.expectSound()
+        let ledger = second.ledger
+        second.close()
+        let third = try harness.store(1)
+        defer { third.close() }
+        #expect(third.ledger == ledger)
+        try third.expectSound()
     }
 
     @Test("apply: pieces that contradict each other about the end of a version are refused")

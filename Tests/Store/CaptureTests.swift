@@ -215,6 +215,11 @@ struct CaptureTests {
         #expect(throws: StoreError.tooLarge(message: "a value of column v is over the limit of 1000 bytes")) {
             try store.run("INSERT INTO t VALUES ('b', zeroblob(1100))")
         }
+        #expect(throws: StoreError.tooLarge(message: "a key of table t is over the limit of 62 bytes")) {
+            _ = try store.transact([
+                Statement("INSERT INTO t VALUES (?, 1)", .positional([.text(String(repeating: "k", count: 100))]))
+            ])
+        }
     }
 
     @Test("capture: a commit that bypasses the flush becomes a rollback")

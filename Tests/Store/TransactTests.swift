@@ -73,8 +73,9 @@ struct TransactTests {
                 "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
                 "the schema cannot be changed by a transaction: change the schema files and reload them"
             ),
-            ("DELETE FROM __patina_versions", "table __patina_versions is Patina's own and cannot be written"),
-            ("UPDATE t__patina_clock SET clock = x''", "table t__patina_clock is Patina's own and cannot be written"),
+            ("DELETE FROM __patina_versions", "table __patina_versions is not for users to write"),
+            ("UPDATE t__patina_clock SET clock = x''", "table t__patina_clock is not for users to write"),
+            ("DELETE FROM sqlite_sequence", "table sqlite_sequence is not for users to write"),
             ("DELETE FROM t; DELETE FROM t", "more than one statement in one string"),
             ("-- nothing", "the statement is empty"), ("", "the statement is empty"),
             ("INSERT INTO t VALUES ('k', 1, 1)", "UNIQUE constraint failed: t.id"),

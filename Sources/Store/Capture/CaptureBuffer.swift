@@ -41,6 +41,8 @@ struct CaptureBuffer {
     /// The buffer's length when savepoint number n was opened.
     private var marks: [(events: Int, bytes: Int)] = []
     private let valueLimit: Int
+    /// A key may have this part of a value's limit: a chunk carries at least a key and a value, and must fit a message.
+    private static let keyShare = 16
 
     init(valueLimit: Int) { self.valueLimit = valueLimit }
 
@@ -158,6 +160,10 @@ struct CaptureBuffer {
         let start = bytes.count
         bytes.append(UInt8(table.keyColumns.count))
         for column in table.keyColumns { value(column.hook).normalized(column.affinity).appendKeyColumn(to: &bytes) }
+        if bytes.count - start > valueLimit / Self.keyShare {
+            violation =
+                violation ?? .tooLarge(message: "a key of table \(table.name) is over the limit of \(valueLimit / Self.keyShare) bytes")
+        }
         return start..<bytes.count
     }
 

@@ -82,8 +82,8 @@ final class CaptureContext {
         case SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE:
             guard let first else { return true }
             let table = String(cString: first)
-            guard table.contains(Table.reservedInfix) || table == SavepointModule.name else { return true }
-            refusal = "table \(table) is Patina's own and cannot be written"
+            guard table.contains(Table.reservedInfix) || table == "sqlite_sequence" else { return true }
+            refusal = "table \(table) is not for users to write"
         default: return true
         }
         return false

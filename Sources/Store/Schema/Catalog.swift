@@ -23,6 +23,7 @@ final class Catalog {
 
     func index(of name: String) -> Int? { indexes[name] }
     func table(named name: String) -> Table? { indexes[name].map { tables[$0] } }
+    func index(ofID id: Int64) -> Int? { indexesByID[id] }
     func table(withID id: Int64) -> Table? { indexesByID[id].map { tables[$0] } }
 
     static func load(from connection: Connection) throws(StoreError) -> Catalog {

@@ -24,7 +24,7 @@ struct VersionRows {
         var listed: [(table: Int, row: ListedRow)] = []
         do {
             try KeyList.forEach(stored.keys, in: catalog) { id, row in
-                if let table = catalog.tables.firstIndex(where: { $0.id == id }) { listed.append((table, row)) }
+                if let table = catalog.index(ofID: id) { listed.append((table, row)) }
             }
         } catch {
             throw .corrupt(

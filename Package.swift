@@ -95,7 +95,8 @@ let package = Package(
 
         // Tests mirror Sources.
         .testTarget(name: "ProtocolTests", dependencies: ["PatinaProtocol"], path: "Tests/Protocol", swiftSettings: strict),
-        .testTarget(name: "StoreTests", dependencies: ["PatinaStore", "CSQLite"], path: "Tests/Store", exclude: ["Vectors"], swiftSettings: strict),
+        .testTarget(
+            name: "StoreTests", dependencies: ["PatinaStore", "CSQLite"], path: "Tests/Store", exclude: ["Vectors"], swiftSettings: strict),
         .testTarget(name: "SimTests", dependencies: ["PatinaSim", "CSQLite"], path: "Tests/Sim", swiftSettings: strict),
         .testTarget(
             name: "RuntimeTests", dependencies: ["PatinaRuntime"], path: "Tests/Runtime", exclude: ["QUIC/aioquic_peer.py"],

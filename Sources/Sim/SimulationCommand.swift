@@ -1,11 +1,11 @@
 import PatinaProtocol
 
 #if canImport(Darwin)
-import Darwin
+    import Darwin
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #else
-import Glibc
+    import Glibc
 #endif
 
 /// What `patina sim run` does: reads a scenario, runs it, measures how long that took, writes the results.

@@ -66,7 +66,8 @@ struct AcknowledgedWrites {
                     && !entries[(index + 1)...].contains { $0.host == entries[index].host && $0.write.kind != .delete }
             }
             if !isExplained, let last = entries.last(where: { $0.write.kind != .delete }) {
-                return "key \(key) is gone: write \(last.write.number), version \(last.version) of node:\(last.host), was never deleted after it"
+                return "key \(key) is gone, though nobody deleted it after write \(last.write.number), "
+                    + "version \(last.version) of node:\(last.host)"
             }
         }
         return nil

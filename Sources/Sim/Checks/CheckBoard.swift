@@ -103,7 +103,8 @@ struct CheckBoard {
             entries[index].reason = obstacle
             if now >= window.upperBound {
                 entries[index].verdict = Verdict(
-                    valid: false, detail: "not within \(Quantity.print(window.upperBound - window.lowerBound)) after \(window.lowerBound): \(obstacle)")
+                    valid: false,
+                    detail: "not within \(Quantity.print(window.upperBound - window.lowerBound)) after \(window.lowerBound): \(obstacle)")
             }
         } else {
             entries[index].verdict = Verdict(valid: true, detail: "\(Quantity.print(now - window.lowerBound)) after \(window.lowerBound)")
@@ -131,7 +132,8 @@ struct CheckBoard {
             case .never(.declaredDown, let grace):
                 let found = declarations[index]
                 result.valid = found == nil
-                result.detail = found.map { "\($0.count) times; first at \($0.first)" }
+                result.detail =
+                    found.map { "\($0.count) times; first at \($0.first)" }
                     ?? "no live node was declared down that had been in reach for \(Quantity.print(grace))"
             case .never(let occasion, _):
                 let count = counts[occasion.ordinal]

@@ -5,7 +5,8 @@ struct GoalTracker {
     let begun: Instant
     /// The union of what the live nodes knew, by actor in ascending order.
     private let target: [(actor: ActorID, versions: IntervalSet)]
-    /// For each node how many entries of the target it is known to cover: what is known stays known, so a look goes on where the last one ended.
+    /// For each node how many entries of the target it is known to cover. What is known stays known, so a look goes on where the
+    /// last one ended.
     private var covered: [Int]
 
     /// - Parameter ledgers: those of the live nodes.

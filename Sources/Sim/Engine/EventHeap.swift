@@ -59,7 +59,9 @@ struct EventHeap<Payload> {
                     let child = 4 * index + 1
                     guard child < keys.count else { break }
                     var best = child
-                    for other in (child + 1)..<max(child + 1, min(child + 4, keys.count)) where keys[other].precedes(keys[best]) { best = other }
+                    for other in (child + 1)..<max(child + 1, min(child + 4, keys.count)) where keys[other].precedes(keys[best]) {
+                        best = other
+                    }
                     guard keys[best].precedes(last) else { break }
                     keys[index] = keys[best]
                     index = best

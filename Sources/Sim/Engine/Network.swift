@@ -78,7 +78,9 @@ struct Network {
         return models[links[link].model].transfer(bytes, at: now, over: &links[link].state)
     }
 
-    mutating func retransmissionTimeout(from: Int, to: Int) -> Duration { models[links[link(from: from, to: to)].model].retransmissionTimeout }
+    mutating func retransmissionTimeout(from: Int, to: Int) -> Duration {
+        models[links[link(from: from, to: to)].model].retransmissionTimeout
+    }
 
     /// The connection between two machines; -1 when there was none yet.
     mutating func connection(between left: Int, and right: Int) -> Int { links[link(from: left, to: right)].connection }

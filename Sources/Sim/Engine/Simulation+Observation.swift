@@ -27,7 +27,9 @@ extension Simulation {
         case .repaired(let id): checks.occurred(.lazyRepair, at: clock.now, "node:\(host.index), \(id)")
         case .synced(_, let chunks, _) where chunks > 0: checks.occurred(.syncRepair, at: clock.now, "node:\(host.index), \(chunks) chunks")
         case .dropped(let bound): checks.occurred(.limitReached, at: clock.now, "node:\(host.index), \(bound)")
-        default: break
+        case .synced, .sent, .received, .duplicate, .delivered, .probed, .skipped, .foreignCluster, .announced, .graftSent, .leftToSync,
+            .syncRefused:
+            break
         }
     }
 

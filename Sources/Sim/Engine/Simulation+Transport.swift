@@ -3,7 +3,8 @@ import PatinaProtocol
 /// Datagrams, connections and messages.
 ///
 /// The model of the reliable transport, and what it leaves out, is in `docs/determinism.md`: a handshake of one round trip, losses as
-/// delay, waiting behind a cut until the idle timeout, loss of what was in flight when a process ends. No congestion window, no flow control.
+/// delay, waiting behind a cut until the idle timeout, loss of what was in flight when a process ends. No congestion window, no flow
+/// control.
 extension Simulation {
     // MARK: Datagrams
 
@@ -83,7 +84,8 @@ extension Simulation {
 
     // MARK: Connections
 
-    /// The connection between two machines, made known to both when it is new. One that an earlier process of `host` left behind is lost first.
+    /// The connection between two machines, made known to both when it is new. One that an earlier process of `host` left behind is
+    /// lost first.
     func connection(from host: Host, to: Int) -> Int {
         let known = network.connection(between: host.index, and: to)
         if known >= 0 {
@@ -143,7 +145,7 @@ extension Simulation {
         connections[index].lives = host.index < peer.index ? (host.life, peer.life) : (peer.life, host.life)
     }
 
-    /// Ends a connection: its sessions are lost, what is in flight of an earlier epoch does not leave any more, and both processes are told.
+    /// Ends a connection: its sessions are lost, messages that wait are gone, and both processes are told.
     ///
     /// - Parameter initiator: who is told when there never was a connection.
     func lose(_ index: Int, initiator: Int?) {

@@ -115,13 +115,17 @@ public final class Simulation {
 
     /// Runs to the end and judges every check.
     public func run() -> SimulationReport {
-        let end = scenario.duration.nanoseconds
-        while let time = heap.firstTime, time <= end, let (_, happening) = heap.pop() {
+        advance(to: .zero + scenario.duration)
+        return finish()
+    }
+
+    /// Lets everything happen that happens until `end`, inclusive.
+    func advance(to end: Instant) {
+        while let time = heap.firstTime, time <= end.nanoseconds, let (_, happening) = heap.pop() {
             clock.now = Instant(nanoseconds: time)
             process(happening)
         }
-        clock.now = .zero + scenario.duration
-        return finish()
+        clock.now = end
     }
 
     private func process(_ happening: consuming Happening) {
@@ -161,9 +165,9 @@ public final class Simulation {
         process.node.handle(event, now: clock.now, into: &effects)
         events += 1
         #if DEBUG
-        process.node.checkInvariants()
+            process.node.checkInvariants()
         #else
-        if events % Self.invariantStride == 0 { process.node.checkInvariants() }
+            if events % Self.invariantStride == 0 { process.node.checkInvariants() }
         #endif
         perform(for: host)
     }

@@ -6,7 +6,8 @@ import PatinaProtocol
 /// added to a scenario leaves the digest as it was. Timers contribute when and where, not what they were for: what they cause does.
 struct TraceHash {
     enum Kind: UInt64 {
-        case started = 1, timer, datagram, message, sessionOpened, sessionBytes, sessionFinished, sessionLost, peerLost, stored, transaction
+        case started = 1
+        case timer, datagram, message, sessionOpened, sessionBytes, sessionFinished, sessionLost, peerLost, stored, transaction
         case crashed, faultStarted, faultEnded, refused
     }
 

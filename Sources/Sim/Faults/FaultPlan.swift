@@ -61,7 +61,8 @@ struct FaultPlan {
         case .once(let anchor):
             return time(of: anchor, scenario: scenario, planned: planned).map { [$0] } ?? []
         case .every(let pause, let from, let to):
-            guard var now = time(of: from, scenario: scenario, planned: planned), let end = time(of: to, scenario: scenario, planned: planned)
+            guard var now = time(of: from, scenario: scenario, planned: planned),
+                let end = time(of: to, scenario: scenario, planned: planned)
             else { return [] }
             var starts: [Instant] = []
             while starts.count < occurrencesMaximum {
@@ -81,11 +82,12 @@ struct FaultPlan {
         of fault: Fault, _ index: Int, at start: Instant, scenario: Scenario, random: inout Random
     ) -> Occurrence {
         let heal = Instant.zero + (scenario.duration - scenario.drain)
-        let end: Instant? = switch fault.length {
-        case .forever: nil
-        case .untilHeal: max(start, heal)
-        case .uniform(let range): max(start, min(heal, start + random.duration(in: range)))
-        }
+        let end: Instant? =
+            switch fault.length {
+            case .forever: nil
+            case .untilHeal: max(start, heal)
+            case .uniform(let range): max(start, min(heal, start + random.duration(in: range)))
+            }
         let nobody = [Bool](repeating: false, count: scenario.topology.nodes)
         let action: Action
         switch fault.kind {

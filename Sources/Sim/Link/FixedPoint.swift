@@ -60,7 +60,11 @@ enum FixedPoint {
             let product = middle.multipliedFullWidth(by: middle)
             // middle^2 <= value * 2^63
             let target = value.multipliedFullWidth(by: 1 << 63)
-            if product.high < target.high || (product.high == target.high && product.low <= target.low) { low = middle } else { high = middle }
+            if product.high < target.high || (product.high == target.high && product.low <= target.low) {
+                low = middle
+            } else {
+                high = middle
+            }
         }
         return low
     }

@@ -87,7 +87,7 @@ struct RunMetrics {
             syncBytes += UInt64(bytes)
         case .syncRefused: syncRefused += 1
         case .dropped: limitDrops += 1
-        default: break
+        case .received, .probed, .skipped, .foreignCluster, .leftToSync: break
         }
     }
 

@@ -21,10 +21,11 @@ extension Scenario {
         if !topology.regions.isEmpty {
             text.line("regions", raw: "[\(topology.regions.map(Canonical.region).joined(separator: ", "))]")
         }
-        let via = switch topology.join.via {
-        case .first: "first"
-        case .random(let count): "\(count) random"
-        }
+        let via =
+            switch topology.join.via {
+            case .first: "first"
+            case .random(let count): "\(count) random"
+            }
         text.line("join", raw: "{ via = \(Canonical.quote(via)), over = \(Canonical.quote(Quantity.print(topology.join.over))) }")
         for rule in links { text.append(rule) }
         text.header("[node]")
@@ -120,7 +121,7 @@ private struct Canonical {
             line("within", within)
         case .never(let occasion, let grace):
             line("never", quoted: occasion.rawValue)
-            line("grace", grace)
+            if occasion == .declaredDown { line("grace", grace) }
         case .sometimes(let occasion): line("sometimes", quoted: occasion.rawValue)
         case .metric(let name, let atMost, let atLeast):
             line("metric", quoted: name)

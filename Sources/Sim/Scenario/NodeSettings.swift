@@ -40,22 +40,86 @@ struct NodeKey: Sendable {
     static let all: [NodeKey] = membership + broadcast + sync + limits + machine
 
     private static let membership: [NodeKey] = [
-        duration("swim.period") { $0.membership.probePeriod } set: { $0.membership.probePeriod = $1 },
-        duration("swim.probe_timeout_floor") { $0.membership.probeTimeoutFloor } set: { $0.membership.probeTimeoutFloor = $1 },
-        duration("swim.probe_timeout_cap") { $0.membership.probeTimeoutCap } set: { $0.membership.probeTimeoutCap = $1 },
-        integer("swim.indirect_probes", 0...100) { $0.membership.indirectProbes } set: { $0.membership.indirectProbes = $1 },
-        integer("swim.health_cap", 0...100) { $0.membership.healthCap } set: { $0.membership.healthCap = $1 },
-        duration("swim.suspicion_floor") { $0.membership.suspicionFloor } set: { $0.membership.suspicionFloor = $1 },
-        duration("swim.suspicion_cap") { $0.membership.suspicionCap } set: { $0.membership.suspicionCap = $1 },
-        integer("swim.confirmations", 0...3) { $0.membership.confirmations } set: { $0.membership.confirmations = $1 },
-        integer("swim.transmission_factor", 1...100) { $0.membership.transmissionFactor } set: { $0.membership.transmissionFactor = $1 },
-        duration("swim.gossip_period") { $0.membership.gossipPeriod } set: { $0.membership.gossipPeriod = $1 },
-        integer("swim.gossip_fanout", 1...100) { $0.membership.gossipFanout } set: { $0.membership.gossipFanout = $1 },
-        duration("swim.exchange_period") { $0.membership.exchangePeriod } set: { $0.membership.exchangePeriod = $1 },
-        duration("swim.announce_floor") { $0.membership.announceFloor } set: { $0.membership.announceFloor = $1 },
-        duration("swim.announce_cap") { $0.membership.announceCap } set: { $0.membership.announceCap = $1 },
-        duration("swim.join_retry_floor") { $0.membership.joinRetryFloor } set: { $0.membership.joinRetryFloor = $1 },
-        duration("swim.join_retry_cap") { $0.membership.joinRetryCap } set: { $0.membership.joinRetryCap = $1 },
+        duration("swim.period") {
+            $0.membership.probePeriod
+        } set: {
+            $0.membership.probePeriod = $1
+        },
+        duration("swim.probe_timeout_floor") {
+            $0.membership.probeTimeoutFloor
+        } set: {
+            $0.membership.probeTimeoutFloor = $1
+        },
+        duration("swim.probe_timeout_cap") {
+            $0.membership.probeTimeoutCap
+        } set: {
+            $0.membership.probeTimeoutCap = $1
+        },
+        integer("swim.indirect_probes", 0...100) {
+            $0.membership.indirectProbes
+        } set: {
+            $0.membership.indirectProbes = $1
+        },
+        integer("swim.health_cap", 0...100) {
+            $0.membership.healthCap
+        } set: {
+            $0.membership.healthCap = $1
+        },
+        duration("swim.suspicion_floor") {
+            $0.membership.suspicionFloor
+        } set: {
+            $0.membership.suspicionFloor = $1
+        },
+        duration("swim.suspicion_cap") {
+            $0.membership.suspicionCap
+        } set: {
+            $0.membership.suspicionCap = $1
+        },
+        integer("swim.confirmations", 0...3) {
+            $0.membership.confirmations
+        } set: {
+            $0.membership.confirmations = $1
+        },
+        integer("swim.transmission_factor", 1...100) {
+            $0.membership.transmissionFactor
+        } set: {
+            $0.membership.transmissionFactor = $1
+        },
+        duration("swim.gossip_period") {
+            $0.membership.gossipPeriod
+        } set: {
+            $0.membership.gossipPeriod = $1
+        },
+        integer("swim.gossip_fanout", 1...100) {
+            $0.membership.gossipFanout
+        } set: {
+            $0.membership.gossipFanout = $1
+        },
+        duration("swim.exchange_period") {
+            $0.membership.exchangePeriod
+        } set: {
+            $0.membership.exchangePeriod = $1
+        },
+        duration("swim.announce_floor") {
+            $0.membership.announceFloor
+        } set: {
+            $0.membership.announceFloor = $1
+        },
+        duration("swim.announce_cap") {
+            $0.membership.announceCap
+        } set: {
+            $0.membership.announceCap = $1
+        },
+        duration("swim.join_retry_floor") {
+            $0.membership.joinRetryFloor
+        } set: {
+            $0.membership.joinRetryFloor = $1
+        },
+        duration("swim.join_retry_cap") {
+            $0.membership.joinRetryCap
+        } set: {
+            $0.membership.joinRetryCap = $1
+        },
     ]
 
     private static let broadcast: [NodeKey] = [
@@ -69,42 +133,150 @@ struct NodeKey: Sendable {
         } text: {
             "\"\($0.broadcast.kind)\""
         },
-        integer("broadcast.fanout", 1...1_000) { $0.broadcast.fanout } set: { $0.broadcast.fanout = $1 },
-        duration("broadcast.announce_interval") { $0.broadcast.announceInterval } set: { $0.broadcast.announceInterval = $1 },
-        duration("broadcast.graft_delay") { $0.broadcast.graftDelay } set: { $0.broadcast.graftDelay = $1 },
-        duration("broadcast.graft_timeout") { $0.broadcast.graftTimeout } set: { $0.broadcast.graftTimeout = $1 },
-        integer("broadcast.graft_attempts", 0...100) { $0.broadcast.graftAttempts } set: { $0.broadcast.graftAttempts = $1 },
-        bytes("broadcast.message_bytes", 1...16_777_216) { $0.broadcast.messageBytes } set: { $0.broadcast.messageBytes = $1 },
-        integer("broadcast.hop_limit", 1...1_000) { Int($0.broadcast.hopLimit) } set: { $0.broadcast.hopLimit = UInt64($1) },
+        integer("broadcast.fanout", 1...1_000) {
+            $0.broadcast.fanout
+        } set: {
+            $0.broadcast.fanout = $1
+        },
+        duration("broadcast.announce_interval") {
+            $0.broadcast.announceInterval
+        } set: {
+            $0.broadcast.announceInterval = $1
+        },
+        duration("broadcast.graft_delay") {
+            $0.broadcast.graftDelay
+        } set: {
+            $0.broadcast.graftDelay = $1
+        },
+        duration("broadcast.graft_timeout") {
+            $0.broadcast.graftTimeout
+        } set: {
+            $0.broadcast.graftTimeout = $1
+        },
+        integer("broadcast.graft_attempts", 0...100) {
+            $0.broadcast.graftAttempts
+        } set: {
+            $0.broadcast.graftAttempts = $1
+        },
+        bytes("broadcast.message_bytes", 1...16_777_216) {
+            $0.broadcast.messageBytes
+        } set: {
+            $0.broadcast.messageBytes = $1
+        },
+        integer("broadcast.hop_limit", 1...1_000) {
+            Int($0.broadcast.hopLimit)
+        } set: {
+            $0.broadcast.hopLimit = UInt64($1)
+        },
     ]
 
     private static let sync: [NodeKey] = [
-        duration("sync.minimum_interval") { $0.sync.minimumInterval } set: { $0.sync.minimumInterval = $1 },
-        duration("sync.maximum_interval") { $0.sync.maximumInterval } set: { $0.sync.maximumInterval = $1 },
-        integer("sync.jitter_percent", 0...100) { $0.sync.jitterPercent } set: { $0.sync.jitterPercent = $1 },
-        duration("sync.settle_time") { $0.sync.settleTime } set: { $0.sync.settleTime = $1 },
-        duration("sync.session_timeout") { $0.sync.sessionTimeout } set: { $0.sync.sessionTimeout = $1 },
-        duration("sync.session_limit") { $0.sync.sessionLimit } set: { $0.sync.sessionLimit = $1 },
-        duration("sync.retry_after") { $0.sync.retryAfter } set: { $0.sync.retryAfter = $1 },
+        duration("sync.minimum_interval") {
+            $0.sync.minimumInterval
+        } set: {
+            $0.sync.minimumInterval = $1
+        },
+        duration("sync.maximum_interval") {
+            $0.sync.maximumInterval
+        } set: {
+            $0.sync.maximumInterval = $1
+        },
+        integer("sync.jitter_percent", 0...100) {
+            $0.sync.jitterPercent
+        } set: {
+            $0.sync.jitterPercent = $1
+        },
+        duration("sync.settle_time") {
+            $0.sync.settleTime
+        } set: {
+            $0.sync.settleTime = $1
+        },
+        duration("sync.session_timeout") {
+            $0.sync.sessionTimeout
+        } set: {
+            $0.sync.sessionTimeout = $1
+        },
+        duration("sync.session_limit") {
+            $0.sync.sessionLimit
+        } set: {
+            $0.sync.sessionLimit = $1
+        },
+        duration("sync.retry_after") {
+            $0.sync.retryAfter
+        } set: {
+            $0.sync.retryAfter = $1
+        },
     ]
 
     private static let limits: [NodeKey] = [
-        bytes("limits.chunk_bytes", 64...1_048_576) { $0.limits.chunkBytes } set: { $0.limits.chunkBytes = $1 },
-        integer("limits.pending_chunks", 1...1_000_000) { $0.limits.pendingChunks } set: { $0.limits.pendingChunks = $1 },
-        bytes("limits.pending_bytes", 1...1_073_741_824) { $0.limits.pendingBytes } set: { $0.limits.pendingBytes = $1 },
-        integer("limits.cached_chunks", 0...1_000_000) { $0.limits.cachedChunks } set: { $0.limits.cachedChunks = $1 },
-        bytes("limits.cached_bytes", 0...1_073_741_824) { $0.limits.cachedBytes } set: { $0.limits.cachedBytes = $1 },
-        integer("limits.missing_chunks", 0...1_000_000) { $0.limits.missingChunks } set: { $0.limits.missingChunks = $1 },
-        integer("limits.served_sessions", 1...1_000) { $0.limits.servedSessions } set: { $0.limits.servedSessions = $1 },
-        integer("limits.own_sessions", 1...1_000) { $0.limits.ownSessions } set: { $0.limits.ownSessions = $1 },
+        bytes("limits.chunk_bytes", 64...1_048_576) {
+            $0.limits.chunkBytes
+        } set: {
+            $0.limits.chunkBytes = $1
+        },
+        integer("limits.pending_chunks", 1...1_000_000) {
+            $0.limits.pendingChunks
+        } set: {
+            $0.limits.pendingChunks = $1
+        },
+        bytes("limits.pending_bytes", 1...1_073_741_824) {
+            $0.limits.pendingBytes
+        } set: {
+            $0.limits.pendingBytes = $1
+        },
+        integer("limits.cached_chunks", 0...1_000_000) {
+            $0.limits.cachedChunks
+        } set: {
+            $0.limits.cachedChunks = $1
+        },
+        bytes("limits.cached_bytes", 0...1_073_741_824) {
+            $0.limits.cachedBytes
+        } set: {
+            $0.limits.cachedBytes = $1
+        },
+        integer("limits.missing_chunks", 0...1_000_000) {
+            $0.limits.missingChunks
+        } set: {
+            $0.limits.missingChunks = $1
+        },
+        integer("limits.served_sessions", 1...1_000) {
+            $0.limits.servedSessions
+        } set: {
+            $0.limits.servedSessions = $1
+        },
+        integer("limits.own_sessions", 1...1_000) {
+            $0.limits.ownSessions
+        } set: {
+            $0.limits.ownSessions = $1
+        },
     ]
 
     private static let machine: [NodeKey] = [
-        durations("disk.write") { $0.machine.diskWrite } set: { $0.machine.diskWrite = $1 },
-        durations("disk.read") { $0.machine.diskRead } set: { $0.machine.diskRead = $1 },
-        duration("clock.skew") { $0.machine.clockSkew } set: { $0.machine.clockSkew = $1 },
-        duration("transport.idle_timeout") { $0.machine.idleTimeout } set: { $0.machine.idleTimeout = $1 },
-        duration("transport.connect_timeout") { $0.machine.connectTimeout } set: { $0.machine.connectTimeout = $1 },
+        durations("disk.write") {
+            $0.machine.diskWrite
+        } set: {
+            $0.machine.diskWrite = $1
+        },
+        durations("disk.read") {
+            $0.machine.diskRead
+        } set: {
+            $0.machine.diskRead = $1
+        },
+        duration("clock.skew") {
+            $0.machine.clockSkew
+        } set: {
+            $0.machine.clockSkew = $1
+        },
+        duration("transport.idle_timeout") {
+            $0.machine.idleTimeout
+        } set: {
+            $0.machine.idleTimeout = $1
+        },
+        duration("transport.connect_timeout") {
+            $0.machine.connectTimeout
+        } set: {
+            $0.machine.connectTimeout = $1
+        },
     ]
 
     private static func duration(
@@ -136,7 +308,8 @@ struct NodeKey: Sendable {
         _ name: String, _ range: ClosedRange<Int>, get: @escaping @Sendable (NodeSettings) -> Int,
         set: @escaping @Sendable (inout NodeSettings, Int) -> Void
     ) -> NodeKey {
-        NodeKey(name: name, example: "a size from \(Quantity.print(bytes: range.lowerBound)) to \(Quantity.print(bytes: range.upperBound))") {
+        NodeKey(name: name, example: "a size from \(Quantity.print(bytes: range.lowerBound)) to \(Quantity.print(bytes: range.upperBound))")
+        {
             value, settings in
             guard case .string(let text) = value, let bytes = Quantity.bytes(text), range.contains(bytes) else { return false }
             set(&settings, bytes)
@@ -181,7 +354,8 @@ struct NodeKey: Sendable {
                 try read(entry.value, at: inner, prefix: name + ".", in: source, into: &settings)
             } else {
                 // A key of a nested table is compared with its neighbours, a group with the groups.
-                let candidates = all.map(\.name) + (prefix.isEmpty ? ["swim", "broadcast", "sync", "limits", "disk", "clock", "transport"] : [])
+                let candidates =
+                    all.map(\.name) + (prefix.isEmpty ? ["swim", "broadcast", "sync", "limits", "disk", "clock", "transport"] : [])
                 let near = Spelling.nearest(to: name, among: candidates)
                 throw source.error(at: inner, "unknown key \"\(name)\" in [node]", suggestion: near)
             }

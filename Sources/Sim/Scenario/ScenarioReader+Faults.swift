@@ -80,12 +80,14 @@ extension ScenarioReader {
             for key in ["from", "to"] where table[key] != nil { throw table.error(key, "\(key) belongs to every, not to at") }
             return .once(at)
         case (nil, let every?):
-            let shortest = switch every {
-            case .uniform(let range): range.lowerBound
-            case .exponential(let mean): mean
-            }
+            let shortest =
+                switch every {
+                case .uniform(let range): range.lowerBound
+                case .exponential(let mean): mean
+                }
             guard shortest >= .milliseconds(10) else { throw table.error("every", "a pause between faults is at least 10ms") }
-            return .every(every, from: try anchor("from", of: table) ?? TimeAnchor(.warmup), to: try anchor("to", of: table) ?? TimeAnchor(.heal))
+            return .every(
+                every, from: try anchor("from", of: table) ?? TimeAnchor(.warmup), to: try anchor("to", of: table) ?? TimeAnchor(.heal))
         case (nil, nil): throw table.error(nil, "a fault needs at, like \"30s\", or every, like \"exp(20s)\"")
         case (.some, .some): throw table.error("every", "a fault has either at or every")
         }
@@ -133,7 +135,9 @@ extension ScenarioReader {
         case "eventually":
             try only("after", "within")
             guard let goal = try table.choice("eventually", Check.Goal.self) else { break }
-            guard let after = try anchor("after", of: table) else { throw table.error(nil, "eventually needs after: \(TimeAnchor.example)") }
+            guard let after = try anchor("after", of: table) else {
+                throw table.error(nil, "eventually needs after: \(TimeAnchor.example)")
+            }
             guard let within = try table.duration("within") else { throw table.error(nil, "eventually needs within, like \"5s\"") }
             return .eventually(goal, after: after, within: within)
         case "never":
@@ -182,15 +186,17 @@ extension ScenarioReader {
             case .partition(let sides, _):
                 for selector in sides.joined() { try validate(selector, in: scenario, at: path + [.key("sides")]) }
             }
-            let anchors: [(String, TimeAnchor)] = switch fault.timing {
-            case .once(let at): [("at", at)]
-            case .every(_, let from, let to): [("from", from), ("to", to)]
-            }
+            let anchors: [(String, TimeAnchor)] =
+                switch fault.timing {
+                case .once(let at): [("at", at)]
+                case .every(_, let from, let to): [("from", from), ("to", to)]
+                }
             for (key, anchor) in anchors {
                 try validate(anchor, in: scenario, at: path + [.key(key)])
                 // Earlier faults only: that rules out circles.
                 if let id = anchor.faultID, let other = scenario.faults.firstIndex(where: { $0.id == id }), other >= index {
-                    throw source.error(at: path + [.key(key)], "\(key) = \"\(anchor.text)\" must name a fault that stands earlier in the file")
+                    throw source.error(
+                        at: path + [.key(key)], "\(key) = \"\(anchor.text)\" must name a fault that stands earlier in the file")
                 }
             }
         }

@@ -19,7 +19,9 @@ extension ScenarioReader {
             rule.model.reorderDelay = try table.duration("reorder_delay") ?? rule.model.reorderDelay
             rule.model.bandwidth = try table.quantity("bandwidth", like: "\"100Mbit/s\"") { Quantity.bandwidth($0) }
             rule.model.queueBytes = try table.bytes("queue") ?? rule.model.queueBytes
-            guard rule.model.queueBytes >= 2_048 else { throw table.error("queue", "a queue must hold at least one datagram: 2KiB or more") }
+            guard rule.model.queueBytes >= 2_048 else {
+                throw table.error("queue", "a queue must hold at least one datagram: 2KiB or more")
+            }
             rules.append(rule)
         }
         // The rule that catches what no other one matched.
@@ -44,13 +46,16 @@ extension ScenarioReader {
             let keys = ["model", "value", "min", "max", "mean", "floor", "km_per_ms", "jitter"]
             guard let table = try link.table("latency", allowed: keys) else { return nil }
             guard let model = try table.choice("model", LatencyModel.self) else {
-                throw table.error(nil, "latency needs a model: \(LatencyModel.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))")
+                throw table.error(
+                    nil, "latency needs a model: \(LatencyModel.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))")
             }
             return try readLatency(model, table, in: topology)
         }
     }
 
-    private func readLatency(_ model: LatencyModel, _ table: TableReader, in topology: Topology) throws(ScenarioError) -> LinkRule.LatencyRule {
+    private func readLatency(_ model: LatencyModel, _ table: TableReader, in topology: Topology) throws(ScenarioError)
+        -> LinkRule.LatencyRule
+    {
         func required(_ key: String) throws(ScenarioError) -> Duration {
             guard let duration = try table.duration(key) else { throw table.error(nil, "latency model \"\(model.rawValue)\" needs \(key)") }
             return duration
@@ -74,7 +79,9 @@ extension ScenarioReader {
             return .fixed(.exponential(minimum: try table.duration("min") ?? .zero, mean: try required("mean")))
         case .geo:
             try only("floor", "km_per_ms", "jitter")
-            guard !topology.regions.isEmpty else { throw table.error("model", "latency model \"geo\" needs topology.regions with lat and lon") }
+            guard !topology.regions.isEmpty else {
+                throw table.error("model", "latency model \"geo\" needs topology.regions with lat and lon")
+            }
             return .geographic(
                 floor: try table.duration("floor") ?? .milliseconds(1),
                 kilometresPerMillisecond: try table.integer("km_per_ms", in: 1...300) ?? 75,

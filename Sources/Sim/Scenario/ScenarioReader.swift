@@ -24,7 +24,8 @@ extension Scenario {
     }
 }
 
-/// Turns a document into a scenario: the frame, the run, the topology, the schema. Links, workloads, faults and checks have files of their own.
+/// Turns a document into a scenario: the frame, the run, the topology, the schema. Links, workloads, faults and checks have files of
+/// their own.
 struct ScenarioReader {
     static let formatVersion = 1
     /// Nodes that one simulation may have.
@@ -93,7 +94,8 @@ struct ScenarioReader {
         let drain = try table.duration("drain") ?? min(.seconds(10), duration / 4)
         guard duration > .zero else { throw table.error("duration", "a run needs some time") }
         guard warmup + drain < duration else {
-            throw table.error("duration", "warmup (\(Quantity.print(warmup))) and drain (\(Quantity.print(drain))) leave nothing of the run")
+            let key = ["drain", "warmup"].first { table[$0] != nil } ?? "duration"
+            throw table.error(key, "warmup (\(Quantity.print(warmup))) and drain (\(Quantity.print(drain))) leave nothing of the run")
         }
         return (duration, warmup, drain, try readSeeds(table))
     }
@@ -125,11 +127,15 @@ struct ScenarioReader {
         guard let table = try top.table("topology", allowed: ["nodes", "regions", "join"]) else {
             throw ScenarioError(file: source.file, line: nil, message: "[topology] with a number of nodes is required")
         }
-        guard let nodes = try table.integer("nodes", in: 1...Self.nodesMaximum) else { throw table.error(nil, "topology.nodes is required") }
+        guard let nodes = try table.integer("nodes", in: 1...Self.nodesMaximum) else {
+            throw table.error(nil, "topology.nodes is required")
+        }
         var topology = Topology(nodes: nodes)
         for region in try table.tables("regions", allowed: ["name", "lat", "lon", "weight"]) {
             let name = try region.requiredString("name")
-            guard !topology.regions.contains(where: { $0.name == name }) else { throw region.error("name", "there are two regions \"\(name)\"") }
+            guard !topology.regions.contains(where: { $0.name == name }) else {
+                throw region.error("name", "there are two regions \"\(name)\"")
+            }
             topology.regions.append(
                 Topology.Region(
                     name: name, latitude: try region.thousandths("lat", in: -90_000...90_000) ?? 0,

@@ -127,7 +127,8 @@ public struct TimeAnchor: Hashable, Sendable {
         case "heal": return TimeAnchor(.heal, offset: offset)
         case "end": return TimeAnchor(.end, offset: offset)
         default:
-            for (suffix, isStart) in [(".start", true), (".end", false)] where name.hasSuffix(suffix) && name.utf8.count > suffix.utf8.count {
+            for (suffix, isStart) in [(".start", true), (".end", false)] where name.hasSuffix(suffix) && name.utf8.count > suffix.utf8.count
+            {
                 let id = String(name.dropLast(suffix.utf8.count))
                 return TimeAnchor(isStart ? .start(id) : .finish(id), offset: offset)
             }

@@ -99,7 +99,9 @@ struct TableReader {
         guard case .string(let text) = value else {
             throw error(key, "\(key) needs a quantity with its unit, like \(example), not \(value.kind)")
         }
-        guard let result = parse(text) else { throw error(key, "\(key) = \"\(text)\" is not understood; expected something like \(example)") }
+        guard let result = parse(text) else {
+            throw error(key, "\(key) = \"\(text)\" is not understood; expected something like \(example)")
+        }
         return result
     }
 

@@ -18,7 +18,9 @@ struct WorkloadPlan {
             let nodes = workload.at.choose(
                 from: scenario.topology, taken: [Bool](repeating: false, count: scenario.topology.nodes), using: &own)
             // An anchor of a fault that does not strike in this run: nothing is written.
-            guard !nodes.isEmpty, let from = faults.time(of: workload.from), let to = faults.time(of: workload.to), from < to else { continue }
+            guard !nodes.isEmpty, let from = faults.time(of: workload.from), let to = faults.time(of: workload.to), from < to else {
+                continue
+            }
             sources.append(WorkloadSource(workload, table: table, shape: tables[table], nodes: nodes, from: from, to: to, random: own))
         }
     }

@@ -88,7 +88,7 @@ let package = Package(
         .executableTarget(
             name: "patina",
             dependencies: [
-                "PatinaProtocol", "PatinaSim", "PatinaAgent",
+                "PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/patina", swiftSettings: strict),

@@ -162,13 +162,16 @@ struct AdminSocketTests {
             let members = try await texts(.members)
             #expect(
                 members == [
-                    #"{"id":"\#(id)","state":{"addr":"10.0.0.1:4001","ts":9,"cluster_id":3,"ring":null,"last_sync_ts":null,"member_id":null},"rtts":[1.5]}"#
+                    #"{"id":"\#(id)","state":{"addr":"10.0.0.1:4001","ts":9,"cluster_id":3,"ring":null,"#
+                        + #""last_sync_ts":null,"member_id":null},"rtts":[1.5]}"#
                 ])
             let states = try await texts(.membershipStates)
             #expect(
                 states == [
-                    #"{"id":{"id":"\#(id)","addr":"10.0.0.1:4001","ts":9,"cluster_id":3,"member_id":null},"incarnation":5,"state":"Alive"}"#,
-                    #"{"id":{"id":"\#(own)","addr":"10.0.0.1:4001","ts":9,"cluster_id":3,"member_id":null},"incarnation":5,"state":"Down"}"#,
+                    #"{"id":{"id":"\#(id)","addr":"10.0.0.1:4001","ts":9,"cluster_id":3,"member_id":null},"#
+                        + #""incarnation":5,"state":"Alive"}"#,
+                    #"{"id":{"id":"\#(own)","addr":"10.0.0.1:4001","ts":9,"cluster_id":3,"member_id":null},"#
+                        + #""incarnation":5,"state":"Down"}"#,
                 ])
             let sync = try await texts(.syncState)
             #expect(

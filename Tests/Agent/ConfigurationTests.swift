@@ -122,7 +122,8 @@ struct ConfigurationTests {
                     + "key_file = \"/etc/patina/client_key.pem\""
             ),
             (
-                "[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"\ninsecure = true\n[gossip.tls.client]\ncert_file = \"d\"\nkey_file = \"e\"",
+                "[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"\ninsecure = true\n"
+                    + "[gossip.tls.client]\ncert_file = \"d\"\nkey_file = \"e\"",
                 "patina.toml: the required key gossip.tls.ca_file is missing; write under [gossip.tls], for example: "
                     + "ca_file = \"/etc/patina/ca_cert.pem\" ([gossip.tls.client] needs it)"
             ),
@@ -140,20 +141,14 @@ struct ConfigurationTests {
     @Test(
         "configuration: a missing key is named with its file and an example",
         arguments: [
-            (
-                "path = \"/data/state.db\"",
-                "patina.toml: the required key db.path is missing; write under [db], for example: path = \"/var/lib/patina/state.db\""
-            ),
-            (
-                "bind_addr = \"127.0.0.1:8080\"",
-                "patina.toml: the required key api.bind_addr is missing; write under [api], for example: bind_addr = \"127.0.0.1:8080\""
-            ),
-            (
-                "bind_addr = \"127.0.0.1:4001\"",
-                "patina.toml: the required key gossip.bind_addr is missing; write under [gossip], for example: bind_addr = \"10.0.0.1:4001\""
-            ),
+            ("path = \"/data/state.db\"", "db.path", "db", "path = \"/var/lib/patina/state.db\""),
+            ("bind_addr = \"127.0.0.1:8080\"", "api.bind_addr", "api", "bind_addr = \"127.0.0.1:8080\""),
+            ("bind_addr = \"127.0.0.1:4001\"", "gossip.bind_addr", "gossip", "bind_addr = \"10.0.0.1:4001\""),
         ])
-    func missing(line: String, expected: String) { #expect(error(Self.minimal.replacing(line, with: "")) == expected) }
+    func missing(line: String, key: String, section: String, example: String) {
+        let expected = "patina.toml: the required key \(key) is missing; write under [\(section)], for example: \(example)"
+        #expect(error(Self.minimal.replacing(line, with: "")) == expected)
+    }
 
     @Test("configuration: an empty file names the first missing key")
     func empty() { #expect(error("").hasPrefix("patina.toml: the required key db.path is missing")) }

@@ -311,7 +311,8 @@ struct HTTPTransportTests {
         try await withServer { url in
             let text = try await withConnection(to: url) { inbound, outbound in
                 let head =
-                    "POST /v1/queries HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n"
+                    "POST /v1/queries HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+                    + "expect: 100-continue\r\ncontent-length: 3\r\n\r\n"
                 try await outbound.write(ByteBuffer(string: head))
                 var text = ""
                 while !text.contains("100 Continue"), let part = try await inbound.next() { text += String(buffer: part) }

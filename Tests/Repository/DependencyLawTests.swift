@@ -23,7 +23,7 @@ enum DependencyLaw {
             "HTTPTypes",
             "TOMLKit", "X509", "Crypto", "SwiftASN1",
         ]),
-        "patina": system.union(["PatinaProtocol", "PatinaSim", "PatinaAgent", "ArgumentParser", "Logging"]),
+        "patina": system.union(["PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent", "ArgumentParser", "Logging"]),
     ]
 
     static func check(_ file: RepositoryFile) -> [Violation] {

@@ -182,7 +182,9 @@ struct TOMLScanner {
 
     private mutating func character(into text: inout [UInt8]) throws(TOMLError) {
         let byte = bytes[position]
-        guard byte >= 0x20 || byte == 0x09, byte != 0x7F else { throw error("a control character in a text; write it as \\uXXXX") }
+        guard byte >= 0x20 || byte == 0x09, byte != 0x7F else {
+            throw error("a control character in a text; write it as \\u and four digits")
+        }
         text.append(byte)
         position += 1
     }

@@ -28,9 +28,9 @@ struct AcknowledgedWrites {
     private var rows: [RowKey: [Entry]] = [:]
 
     /// Notes a transaction. Versions of one host come in ascending order.
-    mutating func record(host: Int, actor: ActorID, version: UInt64, rows: [RowWrite]) {
+    mutating func record(host: Int, actor: ActorID, version: UInt64, rows written: [RowWrite]) {
         versions[host, default: (actor, IntervalSet())].versions.insert(version)
-        for write in rows {
+        for write in written {
             self.rows[RowKey(table: write.table, key: write.key), default: []].append(Entry(host: host, version: version, write: write))
         }
     }

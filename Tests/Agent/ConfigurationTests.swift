@@ -97,45 +97,37 @@ struct ConfigurationTests {
         #expect(configuration.warnings.isEmpty)
     }
 
-    @Test(
-        "configuration: the rules of TLS",
-        arguments: [
-            ("plaintext = true", nil),
-            (
-                "plaintext = true\n[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"\nca_file = \"c\"",
-                "patina.toml: gossip.plaintext = true contradicts [gossip.tls]; remove one of them"
-            ),
-            ("[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"\nca_file = \"c\"", nil),
-            ("[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"\ninsecure = true", nil),
-            (
-                "[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"",
-                "patina.toml: [gossip.tls] has no ca_file to verify peers by: add it, or, to verify nobody, insecure = true"
-            ),
-            (
-                "[gossip.tls]\nkey_file = \"b\"\nca_file = \"c\"",
-                "patina.toml: the required key gossip.tls.cert_file is missing; write under [gossip.tls], for example: "
-                    + "cert_file = \"/etc/patina/server_cert.pem\""
-            ),
-            (
-                "[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"\nca_file = \"c\"\n[gossip.tls.client]\ncert_file = \"d\"",
-                "patina.toml: the required key gossip.tls.client.key_file is missing; write under [gossip.tls.client], for example: "
-                    + "key_file = \"/etc/patina/client_key.pem\""
-            ),
-            (
-                "[gossip.tls]\ncert_file = \"a\"\nkey_file = \"b\"\ninsecure = true\n"
-                    + "[gossip.tls.client]\ncert_file = \"d\"\nkey_file = \"e\"",
-                "patina.toml: the required key gossip.tls.ca_file is missing; write under [gossip.tls], for example: "
-                    + "ca_file = \"/etc/patina/ca_cert.pem\" ([gossip.tls.client] needs it)"
-            ),
-            (
-                "",
-                "patina.toml: gossip has neither TLS nor plaintext: add [gossip.tls] with cert_file, key_file and ca_file, "
-                    + "or, on a trusted network, plaintext = true under [gossip]"
-            ),
-        ])
-    func security(gossip: String, expected: String?) {
-        let text = Self.minimal.replacing("plaintext = true", with: gossip)
-        if let expected { #expect(error(text) == expected) } else { #expect(throws: Never.self) { try parse(text) } }
+    /// What stands under `[gossip]`, and what is said about it; nil when it is good.
+    static let securityRules: [(gossip: String, refusal: String?)] = [
+        ("plaintext = true", nil),
+        (files, "gossip has neither TLS nor plaintext: add [gossip.tls] with cert_file, key_file and ca_file, "),
+        ("plaintext = true\n[gossip.tls]\n\(files)\n\(authority)", "gossip.plaintext = true contradicts [gossip.tls]; remove one of them"),
+        ("[gossip.tls]\n\(files)\n\(authority)", nil),
+        ("[gossip.tls]\n\(files)\ninsecure = true", nil),
+        ("[gossip.tls]\n\(files)", "[gossip.tls] has no ca_file to verify peers by: add it, or, to verify nobody, insecure = true"),
+        ("[gossip.tls]\nkey_file = 'b'", "the required key gossip.tls.cert_file is missing; write under [gossip.tls], for example: "),
+        ("[gossip.tls]\n\(files)\n\(authority)\n[gossip.tls.client]\n\(files)", nil),
+        (
+            "[gossip.tls]\n\(files)\n\(authority)\n[gossip.tls.client]\ncert_file = 'd'",
+            "the required key gossip.tls.client.key_file is missing; write under [gossip.tls.client], for example: "
+        ),
+        (
+            "[gossip.tls]\n\(files)\ninsecure = true\n[gossip.tls.client]\n\(files)",
+            "the required key gossip.tls.ca_file is missing; write under [gossip.tls], for example: "
+        ),
+    ]
+    private static let files = "cert_file = 'a'\nkey_file = 'b'"
+    private static let authority = "ca_file = 'c'"
+
+    @Test("configuration: the rules of TLS", arguments: securityRules.indices)
+    func security(index: Int) {
+        let rule = Self.securityRules[index]
+        let text = Self.minimal.replacing("plaintext = true", with: rule.gossip)
+        if let refusal = rule.refusal {
+            #expect(error(text).hasPrefix("patina.toml: \(refusal)"))
+        } else {
+            #expect(throws: Never.self) { try parse(text) }
+        }
     }
 
     @Test(

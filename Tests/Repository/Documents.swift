@@ -55,9 +55,16 @@ struct CommandLineSources: Sendable {
                     children[type] = list.1.matches(of: /(\w+)\.self/).map { String($0.1) }
                 }
             }
-            for match in file.text.matches(of: /@(?:Option|Flag)\b[^\n]*(?:\n\s+[^@\n]*)*?\bvar\s+(\w+)/) {
-                let custom = match.0.matches(of: /customLong\("([\w-]+)"\)/).map { "--\($0.1)" }
-                options.formUnion(custom.isEmpty ? ["--" + Self.kebab(String(match.1))] : custom)
+            // Line by line: one expression over the whole text would try every way to divide its blanks.
+            var declaration = ""
+            for line in file.text.split(separator: "\n") {
+                if line.contains("@Option") || line.contains("@Flag") { declaration = " " }
+                guard !declaration.isEmpty else { continue }
+                declaration += line
+                guard let name = line.firstMatch(of: /\bvar (\w+)/) else { continue }
+                let custom = declaration.matches(of: /customLong\("([\w-]+)"\)/).map { "--\($0.1)" }
+                options.formUnion(custom.isEmpty ? ["--" + Self.kebab(String(name.1))] : custom)
+                declaration = ""
             }
         }
         guard let root = names.first(where: { $0.value == "patina" })?.key else { return }

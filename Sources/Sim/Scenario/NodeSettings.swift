@@ -158,6 +158,7 @@ struct NodeKey: Sendable {
         } set: {
             $0.broadcast.graftAttempts = $1
         },
+        duration("broadcast.cache_lifetime") { $0.broadcast.cacheLifetime } set: { $0.broadcast.cacheLifetime = $1 },
         bytes("broadcast.message_bytes", 1...16_777_216) {
             $0.broadcast.messageBytes
         } set: {
@@ -295,8 +296,9 @@ struct NodeKey: Sendable {
         _ name: String, get: @escaping @Sendable (NodeSettings) -> ClosedRange<Duration>,
         set: @escaping @Sendable (inout NodeSettings, ClosedRange<Duration>) -> Void
     ) -> NodeKey {
-        NodeKey(name: name, example: "\"300us\" or \"300us..900us\"") { value, settings in
-            guard case .string(let text) = value, let range = Quantity.durationRange(text) else { return false }
+        NodeKey(name: name, example: "a time up to an hour, like \"300us\" or \"300us..900us\"") { value, settings in
+            guard case .string(let text) = value, let range = Quantity.durationRange(text), range.upperBound <= .seconds(3_600)
+            else { return false }
             set(&settings, range)
             return true
         } text: {

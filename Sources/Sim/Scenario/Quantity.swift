@@ -10,10 +10,15 @@ enum Quantity {
         ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000),
     ]
 
+    /// Longer times are refused, so that sums of them fit a clock of 292 years.
+    static let durationMaximum: Duration = .seconds(1_000 * 3_600)
+
     /// `250ms`, `1.5s`, `2m`; never negative. Units: ns, us, ms, s, m, h.
     static func duration(_ text: some StringProtocol) -> Duration? {
-        guard let (digits, unit) = split(text), let scale = timeUnits.first(where: { $0.name == unit })?.nanoseconds else { return nil }
-        return decimal(digits, times: scale).map { .nanoseconds($0) }
+        guard let (digits, unit) = split(text), let scale = timeUnits.first(where: { $0.name == unit })?.nanoseconds,
+            let nanoseconds = decimal(digits, times: scale), nanoseconds <= durationMaximum.nanoseconds
+        else { return nil }
+        return .nanoseconds(nanoseconds)
     }
 
     /// The shortest exact form: `90s`, `1500us`.
@@ -101,10 +106,10 @@ enum Quantity {
         return (1...86_400_000_000_000).contains(nanoseconds) ? .nanoseconds(nanoseconds) : nil
     }
 
-    /// Hundredths, from `15%`; more than 100% is allowed.
+    /// Hundredths, from `15%`; up to 10000%.
     static func percent(_ text: some StringProtocol) -> Int? {
-        guard let (digits, unit) = split(text), unit == "%" else { return nil }
-        return decimal(digits, times: 1).map { Int($0) }
+        guard let (digits, unit) = split(text), unit == "%", let percent = decimal(digits, times: 1), percent <= 10_000 else { return nil }
+        return Int(percent)
     }
 
     // MARK: Parts

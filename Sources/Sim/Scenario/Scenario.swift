@@ -75,6 +75,16 @@ public struct LinkRule: Hashable, Sendable {
         case fixed(LinkModel.Latency)
         /// The distance at a speed, at least `floor`, and up to `jitterPercent` more.
         case geographic(floor: Duration, kilometresPerMillisecond: Int, jitterPercent: Int)
+
+        /// The longest of the times that the rule is made of.
+        var longest: Duration {
+            switch self {
+            case .fixed(.constant(let duration)): duration
+            case .fixed(.uniform(let range)): range.upperBound
+            case .fixed(.exponential(let minimum, let mean)): max(minimum, mean)
+            case .geographic(let floor, _, _): floor
+            }
+        }
     }
 }
 

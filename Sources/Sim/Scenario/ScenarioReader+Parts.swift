@@ -13,6 +13,9 @@ extension ScenarioReader {
             rule.to = try selector("to", of: table, fixed: true) ?? .all
             rule.both = try table.choice("direction", LinkDirection.self) == .both
             rule.latency = try readLatency(table, in: topology) ?? rule.latency
+            guard rule.latency.longest <= Self.latencyMaximum else {
+                throw table.error("latency", "a latency is at most \(Quantity.print(Self.latencyMaximum))")
+            }
             rule.model.loss = try table.share("loss") ?? 0
             rule.model.duplicate = try table.share("duplicate") ?? 0
             rule.model.reorder = try table.share("reorder") ?? 0
@@ -28,6 +31,8 @@ extension ScenarioReader {
         if rules.last?.from != .all || rules.last?.to != .all { rules.append(LinkRule()) }
         return rules
     }
+
+    private static let latencyMaximum: Duration = .seconds(3_600)
 
     private enum LinkDirection: String, CaseIterable { case one, both }
 
@@ -111,6 +116,9 @@ extension ScenarioReader {
                 rows: try table.integer("rows", in: 1...100_000) ?? 1, rowBytes: try table.bytes("row") ?? 64,
                 columns: try table.choice("columns", Workload.Columns.self) ?? .all)
             guard workload.rowBytes <= 1_048_576 else { throw table.error("row", "a row may have at most 1MiB") }
+            guard workload.rows * workload.rowBytes <= 268_435_456 else {
+                throw table.error("rows", "a transaction may have at most 256MiB: \(workload.rows) rows of \(workload.rowBytes) bytes")
+            }
             workloads.append(workload)
         }
         return workloads

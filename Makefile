@@ -7,6 +7,8 @@ SHELL := /bin/bash
 SWIFT ?= swift
 DEBUG := .build/debug/patina
 RELEASE := .build/release/patina
+# Tests that wait for sockets and threads. Beside whole simulations, which keep every core busy for minutes, they would wait in vain.
+WAITING := ^(RuntimeTests|AgentTests)\.
 FORMATTED := Package.swift Sources Tests
 
 .PHONY: help deps build release demo test lint format unit e2e measure clean
@@ -28,7 +30,8 @@ demo: release ## Run one scenario simulated, then three live agents, and print b
 
 test: deps lint ## Run everything that must hold: lint, unit tests, end-to-end tests
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	$(SWIFT) test --skip-build --skip '$(WAITING)'
+	$(SWIFT) test --skip-build --no-parallel --filter '$(WAITING)'
 	$(SWIFT) build -c release --product patina
 	python3 scripts/e2e/run.py --patina $(RELEASE) --debug-patina $(DEBUG)
 
@@ -39,7 +42,9 @@ format: ## Format all Swift files in place
 	$(SWIFT) format --in-place --recursive --parallel $(FORMATTED)
 
 unit: deps ## Run the unit tests alone
-	$(SWIFT) test
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --skip '$(WAITING)'
+	$(SWIFT) test --skip-build --no-parallel --filter '$(WAITING)'
 
 e2e: release ## Run the end-to-end tests alone (ONLY=name picks some; see scripts/e2e/run.py --list)
 	$(SWIFT) build --product patina

@@ -24,25 +24,6 @@ struct AgentTests {
         return agent
     }
 
-    /// Runs an agent until `body` is done, then asks it to end.
-    private func withAgent(_ agent: Agent, _ body: @escaping @Sendable (Agent.Addresses) async throws -> Void) async throws {
-        var agent = agent
-        let ready = Announcement<Agent.Addresses>()
-        agent.onReady = { ready.give($0) }
-        let running = Task { [agent] in
-            defer { ready.give(nil) }
-            try await agent.run()
-        }
-        do {
-            try await body(try #require(await ready.value()))
-        } catch {
-            running.cancel()
-            throw error
-        }
-        running.cancel()
-        try await running.value
-    }
-
     @Test("agent: everything listens, answers, and ends")
     func whole() async throws {
         let backend = ScriptedBackend()
@@ -50,7 +31,7 @@ struct AgentTests {
             var configuration = configuration(directory)
             configuration.api.bearerToken = "token"
             configuration.api.maximumBodyBytes = 2_048
-            try await withAgent(agent(configuration, backend)) { addresses in
+            try await withRunningAgent(agent(configuration, backend)) { addresses in
                 #expect(addresses.api.count == 2 && Set(addresses.api.map(\.port)).count == 2 && addresses.gossip == backend.gossipAddress)
                 for address in addresses.api {
                     let client = APIClient(address: address, bearerToken: "token")
@@ -93,7 +74,7 @@ struct AgentTests {
             }
             let environment = ["NOTIFY_SOCKET": path, "WATCHDOG_USEC": "20000"]
             let watchdogs = ScriptedBackend.Box(.init(0))
-            try await withAgent(agent(configuration(directory), ScriptedBackend(), environment: environment)) { _ in
+            try await withRunningAgent(agent(configuration(directory), ScriptedBackend(), environment: environment)) { _ in
                 #expect(await eventually { receive().hasPrefix("READY=1\nSTATUS=serving on 127.0.0.1:") })
                 #expect(
                     await eventually {
@@ -155,7 +136,7 @@ struct AgentTests {
             var agent = agent(configuration(directory), backend)
             agent.shutdownLimit = .milliseconds(200)
             await #expect(throws: AgentError.shutdownTimedOut) {
-                try await withAgent(agent) { _ in }
+                try await withRunningAgent(agent) { _ in }
             }
         }
         gate.open()
@@ -172,7 +153,7 @@ struct AgentTests {
         }
         let ending = ScriptedBackend.Box(Mutex(ContinuousClock.now))
         try await withTemporaryDirectory { directory in
-            try await withAgent(agent(configuration(directory), backend)) { addresses in
+            try await withRunningAgent(agent(configuration(directory), backend)) { addresses in
                 let stream = try await APIClient(address: addresses.api[0]).query(Statement("S"))
                 #expect(stream.columns == ["a"])
                 ending.mutex.withLock { $0 = .now }

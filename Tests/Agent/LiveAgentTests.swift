@@ -22,26 +22,12 @@ struct LiveAgentTests {
         return configuration
     }
 
-    /// Runs an agent until `body` is done, and demands that it then ends in time and without an error.
     private func withAgent(_ configuration: AgentConfiguration, _ body: @escaping @Sendable (Agent.Addresses) async throws -> Void)
         async throws
     {
-        let ready = Announcement<Agent.Addresses>()
         var agent = Agent(configuration: configuration, log: quietLog, environment: [:])
         agent.signals = []
-        agent.onReady = { ready.give($0) }
-        let running = Task { [agent] in
-            defer { ready.give(nil) }
-            try await agent.run()
-        }
-        do {
-            try await body(try #require(await ready.value()))
-        } catch {
-            running.cancel()
-            throw error
-        }
-        running.cancel()
-        try await running.value
+        try await withRunningAgent(agent, body)
     }
 
     /// What an agent that cannot start says.

@@ -21,7 +21,7 @@ enum DependencyLaw {
             "PatinaProtocol", "PatinaStore", "PatinaRuntime", "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
             "NIOHTTPTypesHTTP2", "Logging", "Hummingbird", "HummingbirdCore", "ServiceLifecycle", "UnixSignals", "AsyncHTTPClient",
             "HTTPTypes",
-            "TOMLKit", "X509", "Crypto", "SwiftASN1",
+            "X509", "Crypto", "SwiftASN1",
         ]),
         "patina": system.union(["PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent", "ArgumentParser", "Logging"]),
     ]

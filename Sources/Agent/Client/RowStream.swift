@@ -57,7 +57,6 @@ public struct RowStream: AsyncSequence {
                 if let feed = view.dropFirst(searched).firstIndex(of: UInt8(ascii: "\n")) {
                     let line = Array(view[..<feed])
                     buffer.moveReaderIndex(forwardBy: line.count + 1)
-                    buffer.discardReadBytes()
                     searched = 0
                     return line
                 }
@@ -65,6 +64,8 @@ public struct RowStream: AsyncSequence {
                 guard searched <= APIClient.answerBytes else { throw .malformed("a line of more than \(APIClient.answerBytes) bytes") }
                 do {
                     guard var part = try await parts.next() else { return nil }
+                    // Once for each part of the body, not for each line: moving what is left costs its length.
+                    buffer.discardReadBytes()
                     buffer.writeBuffer(&part)
                 } catch {
                     throw .malformed("the answer was cut off: \(error)")

@@ -2,7 +2,7 @@
 public enum Effect: Hashable, Sendable {
     /// Send an unreliable datagram of at most `Limits.datagramBytes`.
     case sendDatagram(to: Address, bytes: [UInt8])
-    /// Send a whole message on a one-way stream of its own. Delivered whole or not at all; order between messages is free.
+    /// Send a whole message, apart from all others. Delivered whole or not at all; order between messages is free.
     case sendMessage(to: Address, bytes: [UInt8])
     case openSession(SessionID, to: Address)
     case writeSession(SessionID, bytes: [UInt8])

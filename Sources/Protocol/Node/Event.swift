@@ -4,7 +4,7 @@ public enum Event: Hashable, Sendable {
     case started
     /// An unreliable datagram arrived. `from` is the transport's remote address: a hint for logs, not an identity.
     case datagramReceived(from: Address, bytes: [UInt8])
-    /// A whole message arrived on a one-way stream.
+    /// A whole message arrived.
     case messageReceived(from: Address, bytes: [UInt8])
     /// A peer opened a sync session with us.
     case sessionOpened(SessionID, from: Address)

@@ -20,7 +20,7 @@ extension QUICEndpoint {
         pursue(peer)
     }
 
-    /// Sends a message on a one-way stream of its own: delivered whole or not at all. At most `limits.messageBytes`.
+    /// Sends a message on a stream of its own: delivered whole or not at all. At most `limits.messageBytes`.
     /// Dropped and counted when it is longer, or when the queue for the peer is full.
     public func sendMessage(to address: Address, _ bytes: [UInt8]) {
         loop.preconditionInEventLoop()

@@ -5,7 +5,7 @@ import PatinaProtocol
 public protocol QUICEndpointDelegate: AnyObject, Sendable {
     /// An unreliable datagram.
     func datagramReceived(_ bytes: [UInt8], from address: Address)
-    /// A finished one-way stream of at most `limits.messageBytes`.
+    /// A finished message of at most `limits.messageBytes`.
     func messageReceived(_ bytes: [UInt8], from address: Address)
     /// A peer opened a session. The endpoint numbers these upwards from zero with `initiator == .peer`.
     func sessionOpened(_ session: SessionID, from address: Address)

@@ -40,86 +40,22 @@ struct NodeKey: Sendable {
     static let all: [NodeKey] = membership + broadcast + sync + limits + machine
 
     private static let membership: [NodeKey] = [
-        duration("swim.period") {
-            $0.membership.probePeriod
-        } set: {
-            $0.membership.probePeriod = $1
-        },
-        duration("swim.probe_timeout_floor") {
-            $0.membership.probeTimeoutFloor
-        } set: {
-            $0.membership.probeTimeoutFloor = $1
-        },
-        duration("swim.probe_timeout_cap") {
-            $0.membership.probeTimeoutCap
-        } set: {
-            $0.membership.probeTimeoutCap = $1
-        },
-        integer("swim.indirect_probes", 0...100) {
-            $0.membership.indirectProbes
-        } set: {
-            $0.membership.indirectProbes = $1
-        },
-        integer("swim.health_cap", 0...100) {
-            $0.membership.healthCap
-        } set: {
-            $0.membership.healthCap = $1
-        },
-        duration("swim.suspicion_floor") {
-            $0.membership.suspicionFloor
-        } set: {
-            $0.membership.suspicionFloor = $1
-        },
-        duration("swim.suspicion_cap") {
-            $0.membership.suspicionCap
-        } set: {
-            $0.membership.suspicionCap = $1
-        },
-        integer("swim.confirmations", 0...3) {
-            $0.membership.confirmations
-        } set: {
-            $0.membership.confirmations = $1
-        },
-        integer("swim.transmission_factor", 1...100) {
-            $0.membership.transmissionFactor
-        } set: {
-            $0.membership.transmissionFactor = $1
-        },
-        duration("swim.gossip_period") {
-            $0.membership.gossipPeriod
-        } set: {
-            $0.membership.gossipPeriod = $1
-        },
-        integer("swim.gossip_fanout", 1...100) {
-            $0.membership.gossipFanout
-        } set: {
-            $0.membership.gossipFanout = $1
-        },
-        duration("swim.exchange_period") {
-            $0.membership.exchangePeriod
-        } set: {
-            $0.membership.exchangePeriod = $1
-        },
-        duration("swim.announce_floor") {
-            $0.membership.announceFloor
-        } set: {
-            $0.membership.announceFloor = $1
-        },
-        duration("swim.announce_cap") {
-            $0.membership.announceCap
-        } set: {
-            $0.membership.announceCap = $1
-        },
-        duration("swim.join_retry_floor") {
-            $0.membership.joinRetryFloor
-        } set: {
-            $0.membership.joinRetryFloor = $1
-        },
-        duration("swim.join_retry_cap") {
-            $0.membership.joinRetryCap
-        } set: {
-            $0.membership.joinRetryCap = $1
-        },
+        duration("swim.period", \.membership.probePeriod),
+        duration("swim.probe_timeout_floor", \.membership.probeTimeoutFloor),
+        duration("swim.probe_timeout_cap", \.membership.probeTimeoutCap),
+        integer("swim.indirect_probes", \.membership.indirectProbes, 0...100),
+        integer("swim.health_cap", \.membership.healthCap, 0...100),
+        duration("swim.suspicion_floor", \.membership.suspicionFloor),
+        duration("swim.suspicion_cap", \.membership.suspicionCap),
+        integer("swim.confirmations", \.membership.confirmations, 0...3),
+        integer("swim.transmission_factor", \.membership.transmissionFactor, 1...100),
+        duration("swim.gossip_period", \.membership.gossipPeriod),
+        integer("swim.gossip_fanout", \.membership.gossipFanout, 1...100),
+        duration("swim.exchange_period", \.membership.exchangePeriod),
+        duration("swim.announce_floor", \.membership.announceFloor),
+        duration("swim.announce_cap", \.membership.announceCap),
+        duration("swim.join_retry_floor", \.membership.joinRetryFloor),
+        duration("swim.join_retry_cap", \.membership.joinRetryCap),
     ]
 
     private static let broadcast: [NodeKey] = [
@@ -133,204 +69,89 @@ struct NodeKey: Sendable {
         } text: {
             "\"\($0.broadcast.kind)\""
         },
-        integer("broadcast.fanout", 1...1_000) {
-            $0.broadcast.fanout
-        } set: {
-            $0.broadcast.fanout = $1
-        },
-        duration("broadcast.announce_interval") {
-            $0.broadcast.announceInterval
-        } set: {
-            $0.broadcast.announceInterval = $1
-        },
-        duration("broadcast.graft_delay") {
-            $0.broadcast.graftDelay
-        } set: {
-            $0.broadcast.graftDelay = $1
-        },
-        duration("broadcast.graft_timeout") {
-            $0.broadcast.graftTimeout
-        } set: {
-            $0.broadcast.graftTimeout = $1
-        },
-        integer("broadcast.graft_attempts", 0...100) {
-            $0.broadcast.graftAttempts
-        } set: {
-            $0.broadcast.graftAttempts = $1
-        },
-        duration("broadcast.cache_lifetime") { $0.broadcast.cacheLifetime } set: { $0.broadcast.cacheLifetime = $1 },
-        bytes("broadcast.message_bytes", 1...16_777_216) {
-            $0.broadcast.messageBytes
-        } set: {
-            $0.broadcast.messageBytes = $1
-        },
-        integer("broadcast.hop_limit", 1...1_000) {
-            Int($0.broadcast.hopLimit)
-        } set: {
-            $0.broadcast.hopLimit = UInt64($1)
-        },
+        integer("broadcast.fanout", \.broadcast.fanout, 1...1_000),
+        duration("broadcast.announce_interval", \.broadcast.announceInterval),
+        duration("broadcast.graft_delay", \.broadcast.graftDelay),
+        duration("broadcast.graft_timeout", \.broadcast.graftTimeout),
+        integer("broadcast.graft_attempts", \.broadcast.graftAttempts, 0...100),
+        duration("broadcast.cache_lifetime", \.broadcast.cacheLifetime),
+        bytes("broadcast.message_bytes", \.broadcast.messageBytes, 1...16_777_216),
+        integer("broadcast.hop_limit", \.broadcast.hopLimit, 1...1_000),
     ]
 
     private static let sync: [NodeKey] = [
-        duration("sync.minimum_interval") {
-            $0.sync.minimumInterval
-        } set: {
-            $0.sync.minimumInterval = $1
-        },
-        duration("sync.maximum_interval") {
-            $0.sync.maximumInterval
-        } set: {
-            $0.sync.maximumInterval = $1
-        },
-        integer("sync.jitter_percent", 0...100) {
-            $0.sync.jitterPercent
-        } set: {
-            $0.sync.jitterPercent = $1
-        },
-        duration("sync.settle_time") {
-            $0.sync.settleTime
-        } set: {
-            $0.sync.settleTime = $1
-        },
-        duration("sync.session_timeout") {
-            $0.sync.sessionTimeout
-        } set: {
-            $0.sync.sessionTimeout = $1
-        },
-        duration("sync.session_limit") {
-            $0.sync.sessionLimit
-        } set: {
-            $0.sync.sessionLimit = $1
-        },
-        duration("sync.retry_after") {
-            $0.sync.retryAfter
-        } set: {
-            $0.sync.retryAfter = $1
-        },
+        duration("sync.minimum_interval", \.sync.minimumInterval),
+        duration("sync.maximum_interval", \.sync.maximumInterval),
+        integer("sync.jitter_percent", \.sync.jitterPercent, 0...100),
+        duration("sync.settle_time", \.sync.settleTime),
+        duration("sync.session_timeout", \.sync.sessionTimeout),
+        duration("sync.session_limit", \.sync.sessionLimit),
+        duration("sync.retry_after", \.sync.retryAfter),
     ]
 
     private static let limits: [NodeKey] = [
-        bytes("limits.chunk_bytes", 64...1_048_576) {
-            $0.limits.chunkBytes
-        } set: {
-            $0.limits.chunkBytes = $1
-        },
-        integer("limits.pending_chunks", 1...1_000_000) {
-            $0.limits.pendingChunks
-        } set: {
-            $0.limits.pendingChunks = $1
-        },
-        bytes("limits.pending_bytes", 1...1_073_741_824) {
-            $0.limits.pendingBytes
-        } set: {
-            $0.limits.pendingBytes = $1
-        },
-        integer("limits.cached_chunks", 0...1_000_000) {
-            $0.limits.cachedChunks
-        } set: {
-            $0.limits.cachedChunks = $1
-        },
-        bytes("limits.cached_bytes", 0...1_073_741_824) {
-            $0.limits.cachedBytes
-        } set: {
-            $0.limits.cachedBytes = $1
-        },
-        integer("limits.missing_chunks", 0...1_000_000) {
-            $0.limits.missingChunks
-        } set: {
-            $0.limits.missingChunks = $1
-        },
-        integer("limits.served_sessions", 1...1_000) {
-            $0.limits.servedSessions
-        } set: {
-            $0.limits.servedSessions = $1
-        },
-        integer("limits.own_sessions", 1...1_000) {
-            $0.limits.ownSessions
-        } set: {
-            $0.limits.ownSessions = $1
-        },
+        bytes("limits.chunk_bytes", \.limits.chunkBytes, 64...1_048_576),
+        integer("limits.pending_chunks", \.limits.pendingChunks, 1...1_000_000),
+        bytes("limits.pending_bytes", \.limits.pendingBytes, 1...1_073_741_824),
+        integer("limits.cached_chunks", \.limits.cachedChunks, 0...1_000_000),
+        bytes("limits.cached_bytes", \.limits.cachedBytes, 0...1_073_741_824),
+        integer("limits.missing_chunks", \.limits.missingChunks, 0...1_000_000),
+        integer("limits.served_sessions", \.limits.servedSessions, 1...1_000),
+        integer("limits.own_sessions", \.limits.ownSessions, 1...1_000),
     ]
 
     private static let machine: [NodeKey] = [
-        durations("disk.write") {
-            $0.machine.diskWrite
-        } set: {
-            $0.machine.diskWrite = $1
-        },
-        durations("disk.read") {
-            $0.machine.diskRead
-        } set: {
-            $0.machine.diskRead = $1
-        },
-        duration("clock.skew") {
-            $0.machine.clockSkew
-        } set: {
-            $0.machine.clockSkew = $1
-        },
-        duration("transport.idle_timeout") {
-            $0.machine.idleTimeout
-        } set: {
-            $0.machine.idleTimeout = $1
-        },
-        duration("transport.connect_timeout") {
-            $0.machine.connectTimeout
-        } set: {
-            $0.machine.connectTimeout = $1
-        },
+        durations("disk.write", \.machine.diskWrite),
+        durations("disk.read", \.machine.diskRead),
+        duration("clock.skew", \.machine.clockSkew),
+        duration("transport.idle_timeout", \.machine.idleTimeout),
+        duration("transport.connect_timeout", \.machine.connectTimeout),
     ]
 
-    private static func duration(
-        _ name: String, get: @escaping @Sendable (NodeSettings) -> Duration, set: @escaping @Sendable (inout NodeSettings, Duration) -> Void
-    ) -> NodeKey {
+    private typealias Path<Setting> = WritableKeyPath<NodeSettings, Setting> & Sendable
+
+    private static func duration(_ name: String, _ path: Path<Duration>) -> NodeKey {
         NodeKey(name: name, example: "\"1s\"") { value, settings in
             guard case .string(let text) = value, let duration = Quantity.duration(text) else { return false }
-            set(&settings, duration)
+            settings[keyPath: path] = duration
             return true
         } text: {
-            "\"\(Quantity.print(get($0)))\""
+            "\"\(Quantity.print($0[keyPath: path]))\""
         }
     }
 
-    private static func durations(
-        _ name: String, get: @escaping @Sendable (NodeSettings) -> ClosedRange<Duration>,
-        set: @escaping @Sendable (inout NodeSettings, ClosedRange<Duration>) -> Void
-    ) -> NodeKey {
+    private static func durations(_ name: String, _ path: Path<ClosedRange<Duration>>) -> NodeKey {
         NodeKey(name: name, example: "a time up to an hour, like \"300us\" or \"300us..900us\"") { value, settings in
             guard case .string(let text) = value, let range = Quantity.durationRange(text), range.upperBound <= .seconds(3_600)
             else { return false }
-            set(&settings, range)
+            settings[keyPath: path] = range
             return true
         } text: {
-            "\"\(Quantity.print(get($0)))\""
+            "\"\(Quantity.print($0[keyPath: path]))\""
         }
     }
 
-    private static func bytes(
-        _ name: String, _ range: ClosedRange<Int>, get: @escaping @Sendable (NodeSettings) -> Int,
-        set: @escaping @Sendable (inout NodeSettings, Int) -> Void
-    ) -> NodeKey {
+    private static func bytes(_ name: String, _ path: Path<Int>, _ range: ClosedRange<Int>) -> NodeKey {
         NodeKey(name: name, example: "a size from \(Quantity.print(bytes: range.lowerBound)) to \(Quantity.print(bytes: range.upperBound))")
         {
             value, settings in
             guard case .string(let text) = value, let bytes = Quantity.bytes(text), range.contains(bytes) else { return false }
-            set(&settings, bytes)
+            settings[keyPath: path] = bytes
             return true
         } text: {
-            "\"\(Quantity.print(bytes: get($0)))\""
+            "\"\(Quantity.print(bytes: $0[keyPath: path]))\""
         }
     }
 
-    private static func integer(
-        _ name: String, _ range: ClosedRange<Int>, get: @escaping @Sendable (NodeSettings) -> Int,
-        set: @escaping @Sendable (inout NodeSettings, Int) -> Void
+    private static func integer<Number: FixedWidthInteger & Sendable>(
+        _ name: String, _ path: Path<Number>, _ range: ClosedRange<Int>
     ) -> NodeKey {
         NodeKey(name: name, example: "a whole number from \(range.lowerBound) to \(range.upperBound)") { value, settings in
             guard case .integer(let number) = value, range.contains(number) else { return false }
-            set(&settings, number)
+            settings[keyPath: path] = Number(number)
             return true
         } text: {
-            "\(get($0))"
+            "\($0[keyPath: path])"
         }
     }
 

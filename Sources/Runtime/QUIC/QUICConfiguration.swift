@@ -61,8 +61,13 @@ public struct QUICConfiguration: Hashable, Sendable {
     public var queuedSessions = 256
     /// Bytes of unfinished messages from one connection. A stream that would exceed it is refused and counted.
     public var assemblyBytes = 64 * 1_024 * 1_024
-    /// Messages that may be on their way to one peer at the same time, in each direction. Further ones wait.
-    public var messageStreams = 256
+    /// Messages that may be on their way to one peer at the same time. Further ones wait.
+    public var messagesUnderWay = 256
+    /// One-way streams that carry the messages to one peer, so that a long message does not hold up all others.
+    public var messageLanes = 4
+    /// One-way streams that a peer may open during a connection. More than lanes, for peers that replace a lane; they are never
+    /// given back (see `MessageLane`).
+    public var laneAllowance = 16
     /// Sessions that one end may have open with the other. Further ones wait at their opener; those of an opener that does
     /// not wait are refused.
     public var sessionStreams = 32
@@ -99,7 +104,9 @@ public struct QUICConfiguration: Hashable, Sendable {
         try check(.zero...day ~= drainTimeout, "drainTimeout is \(drainTimeout), not between zero and a day")
         if let maximumMTU { try check(1_200...65_000 ~= maximumMTU, "maximumMTU is \(maximumMTU), not between 1200 and 65000") }
         try check(attemptsPerMinute >= 1, "attemptsPerMinute is \(attemptsPerMinute), not at least 1")
-        try check(1...65_536 ~= messageStreams, "messageStreams is \(messageStreams), not between 1 and 65536")
+        try check(1...65_536 ~= messagesUnderWay, "messagesUnderWay is \(messagesUnderWay), not between 1 and 65536")
+        try check(1...64 ~= messageLanes, "messageLanes is \(messageLanes), not between 1 and 64")
+        try check(messageLanes...1_024 ~= laneAllowance, "laneAllowance is \(laneAllowance), not between messageLanes and 1024")
         try check(1...65_536 ~= sessionStreams, "sessionStreams is \(sessionStreams), not between 1 and 65536")
         try check(1_024...1 << 32 ~= streamWindow, "streamWindow is \(streamWindow), not between 1 KiB and 4 GiB")
         try check(streamWindow...1 << 32 ~= connectionWindow, "connectionWindow is \(connectionWindow), not between streamWindow and 4 GiB")

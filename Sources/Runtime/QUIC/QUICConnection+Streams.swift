@@ -18,20 +18,23 @@ extension QUICConnection {
             guard !stream.isAbandoned, case .session(let session) = stream.purpose else { return }
             sessionReceived(session, bytes[...], isLast: isLast)
         } else if incoming[id] != nil {
-            messageReceived(id, bytes[...], isLast: isLast)
+            messagesReceived(id, bytes[...])
         } else {
             streamBegan(id, bytes, isLast: isLast)
         }
     }
 
+    /// Whether data flows only from the opener (RFC 9000, section 2.1).
+    private static func isOneWay(_ id: Int64) -> Bool { id & 2 != 0 }
+
     /// The first byte of a stream says what it is.
     private func streamBegan(_ id: Int64, _ bytes: UnsafeBufferPointer<UInt8>, isLast: Bool) {
         switch bytes.first.flatMap(StreamKind.init) {
-        case .message:
-            incoming[id] = []
-            messageReceived(id, bytes.dropFirst(), isLast: isLast)
+        case .messages where Self.isOneWay(id):
+            incoming[id] = MessageReader()
+            messagesReceived(id, bytes.dropFirst())
         // The opener may count a session as over a moment before this end does, hence the factor.
-        case .session where remoteSessionCount < 2 * endpoint.configuration.sessionStreams:
+        case .session where !Self.isOneWay(id) && remoteSessionCount < 2 * endpoint.configuration.sessionStreams:
             let stream = endpoint.acceptSession(on: self)
             guard case .session(let session) = stream.purpose else { preconditionFailure("a session was asked for") }
             stream.id = id
@@ -39,32 +42,28 @@ extension QUICConnection {
             sessionCount += 1
             remoteSessionCount += 1
             sessionReceived(session, bytes.dropFirst(), isLast: isLast)
-        case .session, nil:
+        case .messages, .session, nil:
             refuse(id)
         }
     }
 
-    private func messageReceived(_ id: Int64, _ bytes: Slice<UnsafeBufferPointer<UInt8>>, isLast: Bool) {
-        let length = (incoming[id]?.count ?? 0) + bytes.count
-        guard length <= endpoint.configuration.limits.messageBytes,
-            assembledBytes + bytes.count <= endpoint.configuration.assemblyBytes
-        else {
-            endpoint.counters.messagesRefused += 1
-            forgetIncoming(id)
-            refuse(id)
-            return
+    private func messagesReceived(_ id: Int64, _ bytes: Slice<UnsafeBufferPointer<UInt8>>) {
+        guard var reader = incoming.removeValue(forKey: id) else { preconditionFailure("a lane has a reader") }
+        let others = assembledBytes - reader.assembledBytes
+        // A peer that begins many long messages at once gets no more memory for it.
+        let limit = min(endpoint.configuration.limits.messageBytes, endpoint.configuration.assemblyBytes - others)
+        reader.read(bytes, limit: limit) { message in
+            switch message {
+            case .whole(let whole):
+                endpoint.counters.messagesReceived += 1
+                endpoint.note(.message(whole, from: remote))
+            case .refused(let length):
+                endpoint.counters.messagesRefused += 1
+                endpoint.warn("a message of \(length) bytes from \(remote) is over the limit of \(limit)")
+            }
         }
-        incoming[id]?.append(contentsOf: bytes)
-        assembledBytes += bytes.count
-        guard isLast, let whole = incoming.removeValue(forKey: id) else { return }
-        assembledBytes -= whole.count
-        endpoint.counters.messagesReceived += 1
-        endpoint.note(.message(whole, from: remote))
-        // The stream is done when this half has ended as well.
-        let answer = SendStream(purpose: .answer, isFinished: true)
-        answer.id = id
-        streams[id] = answer
-        makeReady(answer)
+        assembledBytes = others + reader.assembledBytes
+        incoming[id] = reader
     }
 
     private func sessionReceived(_ session: SessionID, _ bytes: Slice<UnsafeBufferPointer<UInt8>>, isLast: Bool) {
@@ -77,11 +76,16 @@ extension QUICConnection {
         shutdowns.append(id)
     }
 
-    private func forgetIncoming(_ id: Int64) { assembledBytes -= incoming.removeValue(forKey: id)?.count ?? 0 }
+    private func forgetIncoming(_ id: Int64) { assembledBytes -= incoming.removeValue(forKey: id)?.assembledBytes ?? 0 }
 
     func streamAcknowledged(_ id: Int64, to offset: UInt64) {
         guard let stream = streams[id] else { return }
         peer?.bytes -= stream.buffer.acknowledge(to: offset)
+        let taken = stream.lane.acknowledge(to: offset)
+        guard taken > 0 else { return }
+        messageCount -= taken
+        endpoint.counters.messagesSent += UInt64(taken)
+        endpoint.markDirty(self)
     }
 
     /// The peer gave up sending on a stream. A session is over then; a message was never there.
@@ -96,7 +100,7 @@ extension QUICConnection {
 
     func streamClosed(_ id: Int64, cleanly: Bool) {
         let isRemote = ngtcp2_conn_is_local_stream(handle, id) == 0
-        if isRemote { ngtcp2_conn_extend_max_streams_bidi(handle, 1) }
+        if isRemote, !Self.isOneWay(id) { ngtcp2_conn_extend_max_streams_bidi(handle, 1) }
         forgetIncoming(id)
         refusedStreams.remove(id)
         guard let stream = streams.removeValue(forKey: id) else { return }
@@ -107,10 +111,10 @@ extension QUICConnection {
     /// Takes a stream out of the accounts, and tells its owner unless it ended as it should.
     private func lose(_ stream: SendStream, cleanly: Bool) {
         switch stream.purpose {
-        case .message:
-            messageCount -= 1
-            if cleanly { endpoint.counters.messagesSent += 1 } else { endpoint.counters.messagesDropped += 1 }
-        case .answer: break
+        case .messages:
+            messageCount -= stream.lane.count
+            endpoint.counters.messagesDropped += UInt64(stream.lane.count)
+            lanes.removeAll { $0 === stream }
         case .session(let session):
             sessionCount -= 1
             if !stream.isAbandoned { endpoint.sessionEnded(session, lost: !cleanly) }
@@ -122,19 +126,25 @@ extension QUICConnection {
     /// The connection is over: drops what is in flight. Tells whether anything was.
     func abandonStreams() -> Bool {
         let lost = streams.sorted { $0.key < $1.key }.map(\.value)
+        let wasUsed = lost.contains { if case .messages = $0.purpose { $0.lane.count > 0 } else { true } }
         streams.removeAll()
         for stream in lost { lose(stream, cleanly: false) }
         incoming.removeAll()
         assembledBytes = 0
-        readyMessages.removeAll()
+        readyLanes.removeAll()
         readySessions.removeAll()
         parked.removeAll()
-        return lost.contains { if case .answer = $0.purpose { false } else { true } }
+        return wasUsed
     }
 
     /// Ends a stream abruptly in each direction that it has.
     func shutDownStream(_ id: Int64) {
         // Fails only for a stream that is gone already, or for want of memory, which the next call will meet again.
-        _ = ngtcp2_conn_shutdown_stream(handle, id, QUICEndpoint.streamRefused)
+        if Self.isOneWay(id), ngtcp2_conn_is_local_stream(handle, id) == 0 {
+            // The library would reset a half that does not exist, which the peer takes as a violation.
+            _ = ngtcp2_conn_shutdown_stream_read(handle, id, QUICEndpoint.streamRefused)
+        } else {
+            _ = ngtcp2_conn_shutdown_stream(handle, id, QUICEndpoint.streamRefused)
+        }
     }
 }

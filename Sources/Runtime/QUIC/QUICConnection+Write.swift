@@ -100,16 +100,14 @@ extension QUICConnection {
             endpoint.sessionConnected(stream, on: self)
             makeReady(stream)
         }
-        while readyMessages.count < 64, messageCount < endpoint.configuration.messageStreams, let bytes = peer.messages.first,
-            ngtcp2_conn_get_max_data_left(handle) > 0, ngtcp2_conn_get_streams_bidi_left(handle) > 0
+        while messageCount < endpoint.configuration.messagesUnderWay, let bytes = peer.messages.first,
+            ngtcp2_conn_get_max_data_left(handle) > 0, let lane = laneWithRoom(peer)
         {
-            let stream = SendStream(purpose: .message, isFinished: true)
-            guard ngtcp2_conn_open_bidi_stream(handle, &stream.id, nil) == 0 else { break }
             peer.messages.removeFirst()
             messageCount += 1
-            stream.buffer.append(bytes, after: .message)
-            streams[stream.id] = stream
-            makeReady(stream)
+            lane.buffer.append(message: bytes)
+            lane.lane.append(endingAt: lane.buffer.end)
+            makeReady(lane)
         }
         guard !parked.isEmpty, ngtcp2_conn_get_max_data_left(handle) > 0 else { return }
         let waiting = parked
@@ -119,17 +117,38 @@ extension QUICConnection {
         }
     }
 
+    /// Bytes that a lane may hold unsent before further messages wait at the peer, where a better lane may come free.
+    private static let laneBytes: UInt64 = 65_536
+
+    /// The lane for the next message: an idle one, else a new one, else the least loaded if it has room.
+    private func laneWithRoom(_ peer: QUICPeer) -> SendStream? {
+        let least = lanes.filter { !$0.isAbandoned }.min { ($0.buffer.unsent, $0.id) < ($1.buffer.unsent, $1.id) }
+        if let least, least.buffer.unsent == 0 { return least }
+        if lanes.count < endpoint.configuration.messageLanes, ngtcp2_conn_get_streams_uni_left(handle) > 0 {
+            let lane = SendStream(purpose: .messages, isFinished: false)
+            if ngtcp2_conn_open_uni_stream(handle, &lane.id, nil) == 0 {
+                lane.buffer.append([], after: .messages)
+                peer.bytes += lane.buffer.unacknowledged
+                lanes.append(lane)
+                streams[lane.id] = lane
+                return lane
+            }
+        }
+        guard let least, least.buffer.unsent < QUICConnection.laneBytes else { return nil }
+        return least
+    }
+
     /// Queues a stream that has something to write.
     func makeReady(_ stream: SendStream) {
         guard !stream.isReady, stream.hasWork else { return }
         stream.isReady = true
         switch stream.purpose {
-        case .message: readyMessages.append(stream)
-        case .session, .answer: readySessions.append(stream)
+        case .messages: readyLanes.append(stream)
+        case .session: readySessions.append(stream)
         }
     }
 
-    /// Fills one packet with datagrams, then with streams: messages one after the other, sessions in turn.
+    /// Fills one packet with datagrams, then with streams: lanes and sessions in turn.
     private func writePacket(to destination: UnsafeMutablePointer<UInt8>, now: UInt64) -> Int {
         sessionsTurn.toggle()
         while true {
@@ -183,8 +202,8 @@ extension QUICConnection {
     /// The stream whose turn it is. Streams that have nothing to write any more leave their queue here.
     private func nextStream() -> SendStream? {
         let session = firstWithWork(&readySessions)
-        let message = firstWithWork(&readyMessages)
-        return sessionsTurn ? session ?? message : message ?? session
+        let lane = firstWithWork(&readyLanes)
+        return sessionsTurn ? session ?? lane : lane ?? session
     }
 
     private func firstWithWork(_ queue: inout CircularBuffer<SendStream>) -> SendStream? {
@@ -217,7 +236,7 @@ extension QUICConnection {
             // The peer asked us to stop. The library closes the stream in its own time, and its owner is told then.
             takeFromQueue(stream)
         default:
-            if case .session = stream.purpose, written > 0 { rotateSessions() }
+            if written > 0 { rotate(stream) }
         }
         return written
     }
@@ -225,13 +244,17 @@ extension QUICConnection {
     private func takeFromQueue(_ stream: SendStream) {
         stream.isReady = false
         switch stream.purpose {
-        case .message: readyMessages.removeFirst()
-        case .session, .answer: readySessions.removeFirst()
+        case .messages: readyLanes.removeFirst()
+        case .session: readySessions.removeFirst()
         }
     }
 
-    private func rotateSessions() {
-        if readySessions.count > 1 { readySessions.append(readySessions.removeFirst()) }
+    /// A packet of a stream is full: the next one belongs to the next stream of its kind.
+    private func rotate(_ stream: SendStream) {
+        switch stream.purpose {
+        case .messages: if readyLanes.count > 1 { readyLanes.append(readyLanes.removeFirst()) }
+        case .session: if readySessions.count > 1 { readySessions.append(readySessions.removeFirst()) }
+        }
     }
 
     /// The packet that tells the peer why the connection ends; nil when it cannot be told any more.

@@ -37,11 +37,14 @@ final class QUICConnection {
     var isDirty = false
 
     var streams: [Int64: SendStream] = [:]
-    var incoming: [Int64: [UInt8]] = [:]
+    /// Streams of ours that carry messages.
+    var lanes: [SendStream] = []
+    /// The peer's streams of messages.
+    var incoming: [Int64: MessageReader] = [:]
     var assembledBytes = 0
     var refusedStreams: Set<Int64> = []
     var shutdowns: [Int64] = []
-    var readyMessages = CircularBuffer<SendStream>()
+    var readyLanes = CircularBuffer<SendStream>()
     var readySessions = CircularBuffer<SendStream>()
     var parked: [SendStream] = []
     var sessionsTurn = false
@@ -164,8 +167,10 @@ final class QUICConnection {
         ngtcp2_transport_params_default_versioned(NGTCP2_TRANSPORT_PARAMS_VERSION, &parameters)
         parameters.initial_max_stream_data_bidi_local = UInt64(configuration.streamWindow)
         parameters.initial_max_stream_data_bidi_remote = UInt64(configuration.streamWindow)
+        parameters.initial_max_stream_data_uni = UInt64(configuration.streamWindow)
         parameters.initial_max_data = UInt64(configuration.connectionWindow)
-        parameters.initial_max_streams_bidi = UInt64(configuration.messageStreams + configuration.sessionStreams)
+        parameters.initial_max_streams_bidi = UInt64(configuration.sessionStreams)
+        parameters.initial_max_streams_uni = UInt64(configuration.laneAllowance)
         parameters.max_idle_timeout = UInt64(configuration.idleTimeout.nanoseconds)
         parameters.max_datagram_frame_size = 65_535
         parameters.disable_active_migration = 1

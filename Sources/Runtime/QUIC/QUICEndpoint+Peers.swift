@@ -163,7 +163,7 @@ extension QUICEndpoint {
         peer.notBefore = now + .nanoseconds(Int64.random(in: delay / 2...delay))
         counters.messagesDropped += UInt64(peer.messages.count)
         counters.datagramsDropped += UInt64(peer.datagrams.count)
-        for bytes in peer.messages { peer.bytes -= bytes.count + 1 }
+        for bytes in peer.messages { peer.bytes -= bytes.count + MessageLane.headerBytes }
         peer.messages.removeAll()
         peer.datagrams.removeAll()
         let waiting = peer.waitingSessions

@@ -20,7 +20,7 @@ extension QUICEndpoint {
         pursue(peer)
     }
 
-    /// Sends a message on a stream of its own: delivered whole or not at all. At most `limits.messageBytes`.
+    /// Sends a message: delivered whole or not at all, in any order among others. At most `limits.messageBytes`.
     /// Dropped and counted when it is longer, or when the queue for the peer is full.
     public func sendMessage(to address: Address, _ bytes: [UInt8]) {
         loop.preconditionInEventLoop()
@@ -30,12 +30,12 @@ extension QUICEndpoint {
             return
         }
         let peer = isClosing ? nil : peer(at: address)
-        guard let peer, peer.messages.count < configuration.queuedMessages, peer.hasRoom(for: bytes.count + 1) else {
+        guard let peer, peer.messages.count < configuration.queuedMessages, peer.hasRoom(for: bytes.count + MessageLane.headerBytes) else {
             counters.messagesDropped += 1
             return
         }
         peer.messages.append(bytes)
-        peer.bytes += bytes.count + 1
+        peer.bytes += bytes.count + MessageLane.headerBytes
         pursue(peer)
     }
 

@@ -4,11 +4,10 @@ import NIOCore
 import PatinaProtocol
 
 /// The first byte that the opener of a stream sends: what the stream is for.
-///
-/// Messages use bidirectional streams too, whose other half the receiver ends at once: ngtcp2 0.12.1 never closes a
-/// one-way stream at its receiver, so that each would cost memory and allowance for as long as the connection lives.
 enum StreamKind: UInt8 {
-    case message = 1
+    /// Of a one-way stream: messages, each after its length, for as long as the connection lives.
+    case messages = 1
+    /// Of a bidirectional stream: one session.
     case session = 2
 }
 
@@ -34,11 +33,21 @@ struct SendBuffer: ~Copyable {
 
     /// - Parameter kind: written before the bytes: the beginning of a stream.
     mutating func append(_ bytes: [UInt8], after kind: StreamKind? = nil) {
-        let prefix = kind == nil ? 0 : 1
+        append(bytes, behind: kind == nil ? 0 : 1) { $0.initialize(to: kind?.rawValue ?? 0) }
+    }
+
+    /// Appends the length of a message, and the message.
+    mutating func append(message bytes: [UInt8]) {
+        append(bytes, behind: MessageLane.headerBytes) { start in
+            for byte in 0..<MessageLane.headerBytes { (start + byte).initialize(to: UInt8(truncatingIfNeeded: bytes.count >> (8 * byte))) }
+        }
+    }
+
+    private mutating func append(_ bytes: [UInt8], behind prefix: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Void) {
         let count = prefix + bytes.count
         guard count > 0 else { return }
         let base = UnsafeMutablePointer<UInt8>.allocate(capacity: count)
-        if let kind { base.initialize(to: kind.rawValue) }
+        if prefix > 0 { write(base) }
         bytes.withUnsafeBufferPointer { source in
             if let start = source.baseAddress { (base + prefix).initialize(from: start, count: source.count) }
         }
@@ -80,19 +89,19 @@ struct SendBuffer: ~Copyable {
     deinit { for chunk in chunks { chunk.base.deallocate() } }
 }
 
-/// A stream that this endpoint writes to: one message, or its half of a session.
+/// A stream that this endpoint writes to: a lane of messages, or its half of a session.
 final class SendStream {
     enum Purpose {
-        case message
+        case messages
         case session(SessionID)
-        /// The empty other half of a message from the peer.
-        case answer
     }
 
     let purpose: Purpose
     /// The number on the wire, once it is open.
     var id: Int64 = -1
     var buffer = SendBuffer()
+    /// What a stream of messages carries; empty for sessions.
+    var lane = MessageLane()
     /// Nothing will be appended any more.
     var isFinished: Bool
     /// The end of the stream was written.

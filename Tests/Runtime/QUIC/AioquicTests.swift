@@ -71,7 +71,8 @@ struct AioquicTests {
             #expect(script.succeeded, "\(script.lines)")
             #expect(script.lines.last == "ok closed")
             try await expectSoon("its end is noticed") { peer.recorder.state.peersLost.count == 1 }
-            #expect(try await peer.counters.messagesReceived == 303)
+            #expect(try await peer.counters.messagesReceived == 304)
+            #expect(try await peer.counters.messagesRefused == 1)
         }
     }
 

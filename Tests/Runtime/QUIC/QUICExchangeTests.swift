@@ -61,10 +61,13 @@ import Testing
         }
     }
 
-    @Test("messages: more than the peer allows at once arrive, each once (1,000 of 100 bytes)")
-    func many() async throws {
-        let a = try await TestPeer.start()
-        let b = try await TestPeer.start { $0.messageStreams = 50 }
+    @Test("messages: more than may be under way at once arrive, each once (1,000 of 100 bytes)", arguments: [1, 4])
+    func many(lanes: Int) async throws {
+        let a = try await TestPeer.start {
+            $0.messagesUnderWay = 50
+            $0.messageLanes = lanes
+        }
+        let b = try await TestPeer.start()
         try await withPeers([a, b]) {
             let target = b.address
             try await a.on { endpoint in
@@ -73,6 +76,22 @@ import Testing
             try await expectSoon("all messages arrive") { b.recorder.state.messages.count == 1_000 }
             #expect(Set(b.recorder.state.messages).count == 1_000)
             #expect(try await a.counters.messagesDropped == 0)
+            #expect(try await a.on { $0.peers[target]?.active?.lanes.count } == lanes)
+        }
+    }
+
+    @Test("messages: a long one does not hold up the short ones behind it")
+    func overtaken() async throws {
+        let a = try await TestPeer.start()
+        let b = try await TestPeer.start()
+        try await withPeers([a, b]) {
+            let target = b.address
+            try await a.on { endpoint in
+                endpoint.sendMessage(to: target, pattern(4_194_304))
+                for index in 0..<20 as Range<UInt8> { endpoint.sendMessage(to: target, [index]) }
+            }
+            try await expectSoon("all arrive") { b.recorder.state.messages.count == 21 }
+            #expect(b.recorder.state.messages.last?.count == 4_194_304)
         }
     }
 

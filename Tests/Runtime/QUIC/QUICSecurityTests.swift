@@ -181,7 +181,8 @@ import Testing
             #expect(taken?.description.contains("\(a.address)") == true && taken?.description.contains("in use") == true)
             let changes: [@Sendable (inout QUICConfiguration) -> Void] = [
                 { $0.maximumMTU = 1_199 }, { $0.idleTimeout = .milliseconds(99) }, { $0.backoffMaximum = .milliseconds(1) },
-                { $0.queuedBytes = 1 }, { $0.messageStreams = 0 }, { $0.streamWindow = $0.connectionWindow + 1 },
+                { $0.queuedBytes = 1 }, { $0.messagesUnderWay = 0 }, { $0.messageLanes = 0 }, { $0.laneAllowance = 1 },
+                { $0.streamWindow = $0.connectionWindow + 1 },
             ]
             for (index, change) in changes.enumerated() {
                 let error = await #expect(throws: QUICError.self) { _ = try await TestPeer.start(.plaintext, change) }

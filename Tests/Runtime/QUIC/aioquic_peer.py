@@ -4,7 +4,7 @@
     aioquic_peer.py server CERTIFICATE KEY [--retry]        prints "listening PORT" and echoes until it is killed
     aioquic_peer.py wrong-alpn HOST PORT                    must be refused: prints "refused <code>"
 
-Streams as in docs/quic.md: the opener's first byte is 1 for a message and 2 for a session.
+Streams as in docs/quic.md: the first byte is 1 for a one-way stream of messages, each after its length, and 2 for a session.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from aioquic.quic.events import (
     StreamReset,
 )
 
-MESSAGE, SESSION = 1, 2
+MESSAGES, SESSION = 1, 2
 ALPN = "patina/1"
 PATIENCE = 30
 
@@ -38,6 +38,7 @@ class Peer(QuicConnectionProtocol):
         self.reset: set[int] = set()
         self.datagrams: list[bytes] = []
         self.messages: list[bytes] = []
+        self.lane: int | None = None
         self.termination: ConnectionTerminated | None = None
         self.news = asyncio.Event()
 
@@ -52,6 +53,8 @@ class Peer(QuicConnectionProtocol):
                 self.transmit()
         elif isinstance(event, StreamDataReceived):
             self.streams.setdefault(event.stream_id, bytearray()).extend(event.data)
+            if event.stream_id & 2 and not self.is_ours(event.stream_id):
+                self.take_messages(event.stream_id)
             if event.end_stream:
                 self.ended.add(event.stream_id)
                 if not self.is_ours(event.stream_id):
@@ -62,23 +65,39 @@ class Peer(QuicConnectionProtocol):
             self.termination = event
         self.news.set()
 
+    def take_messages(self, stream: int):
+        """Takes the whole messages off a one-way stream of the other side; the kind stays in front."""
+        received = self.streams[stream]
+        assert received[0] == MESSAGES, received[0]
+        while len(received) >= 5:
+            length = int.from_bytes(received[1:5], "little")
+            if len(received) < 5 + length:
+                break
+            self.messages.append(bytes(received[5 : 5 + length]))
+            del received[1 : 5 + length]
+            if self.echoes:
+                self.send_message(self.messages[-1])
+
     def answer(self, stream: int):
         """The other side opened this stream and has ended it."""
         kind, body = self.streams[stream][0], bytes(self.streams[stream][1:])
-        if kind == MESSAGE:
-            self.messages.append(body)
-            self._quic.send_stream_data(stream, b"", end_stream=True)
-            if self.echoes:
-                self.send(MESSAGE, body)
-        elif kind == SESSION:
+        if kind == SESSION:
             self._quic.send_stream_data(stream, body, end_stream=True)
         self.transmit()
 
-    def send(self, kind: int, body: bytes) -> int:
-        stream = self._quic.get_next_available_stream_id()
-        self._quic.send_stream_data(stream, bytes([kind]) + body, end_stream=True)
+    def send(self, kind: int, body: bytes, one_way: bool = False) -> int:
+        stream = self._quic.get_next_available_stream_id(is_unidirectional=one_way)
+        self._quic.send_stream_data(stream, bytes([kind]) + body, end_stream=not one_way)
         self.transmit()
         return stream
+
+    def send_message(self, body: bytes):
+        """All messages on one lane, as if it were to live for ever."""
+        if self.lane is None:
+            self.lane = self._quic.get_next_available_stream_id(is_unidirectional=True)
+            self._quic.send_stream_data(self.lane, bytes([MESSAGES]))
+        self._quic.send_stream_data(self.lane, len(body).to_bytes(4, "little") + body)
+        self.transmit()
 
     async def until(self, what: str, condition):
         async def wait():
@@ -111,22 +130,31 @@ async def exercise(peer: Peer):
     session = peer.send(SESSION, body(200_000))
     await peer.until("session", lambda: session in peer.ended and peer.streams[session] == body(200_000))
 
-    message = peer.send(MESSAGE, body(100_000))
-    await peer.until("message", lambda: message in peer.ended and not peer.streams[message])
+    peer.send_message(body(100_000))
     await peer.until("echoed message", lambda: peer.messages == [body(100_000)])
 
     unknown = peer.send(0x7F, b"?")
     await peer.until("unknown kind refused", lambda: unknown in peer.reset)
+    unknown_lane = peer.send(0x7F, b"?", one_way=True)
+    await peer.until("unknown lane refused", lambda: unknown_lane in peer.reset)
+    two_way_lane = peer.send(MESSAGES, b"\x01\0\0\0?")
+    await peer.until("messages on a two-way stream refused", lambda: two_way_lane in peer.reset)
+    peer._quic.send_stream_data(peer.lane, (1 << 31).to_bytes(4, "little") + bytes(1_000))
+    lane, peer.lane = peer.lane, None
+    peer.send_message(b"after a boast")
+    await peer.until("a message too long holds up no other", lambda: peer.messages[-1] == b"after a boast")
+    peer._quic.reset_stream(lane, 0)
 
+    peer.messages.clear()
     for number in range(300):
-        peer.send(MESSAGE, bytes([number % 256]))
-    await peer.until("many messages", lambda: len(peer.messages) == 301)
+        peer.send_message(bytes([number % 256]))
+    await peer.until("many messages", lambda: len(peer.messages) == 300)
 
     peer._quic.request_key_update()
-    peer.send(MESSAGE, b"new key")
+    peer.send_message(b"new key")
     await peer.until("key update", lambda: peer.messages[-1] == b"new key")
     peer._quic.change_connection_id()
-    peer.send(MESSAGE, b"new ID")
+    peer.send_message(b"new ID")
     await peer.until("connection ID", lambda: peer.messages[-1] == b"new ID")
 
 

@@ -134,8 +134,7 @@ public final class Store {
     /// what `body` may have changed in memory is read again if `changesMemory` says so.
     func write<Result>(changesMemory: Bool = false, _ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
         do throws(StoreError) {
-            try connection.statement("BEGIN IMMEDIATE").run()
-            try noticeOtherWriters()
+            try beginWriting()
             let result = try body()
             context.phase = .own
             try connection.statement("COMMIT").run()
@@ -152,6 +151,12 @@ public final class Store {
         }
     }
 
+    /// Begins a transaction that holds the write lock from the start.
+    func beginWriting() throws(StoreError) {
+        try connection.statement("BEGIN IMMEDIATE").run()
+        try noticeOtherWriters()
+    }
+
     /// Somebody else committed, past the guards: what we know from reading earlier may be stale.
     private func noticeOtherWriters() throws(StoreError) {
         let statement = try connection.statement("PRAGMA data_version")
@@ -163,7 +168,7 @@ public final class Store {
         try reloadMemory()
     }
 
-    private func reloadMemory() throws(StoreError) {
+    func reloadMemory() throws(StoreError) {
         try sites.reload(connection)
         try reloadLedger()
         if try connection.integer("PRAGMA schema_version") != catalog.schemaVersion { try reloadCatalog() }

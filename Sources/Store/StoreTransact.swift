@@ -11,20 +11,23 @@ extension Store {
     /// - Parameter willRun: called before each statement, and before the commit: so that an engine can bound the time of each.
     public func transact(_ statements: [Statement], willRun: () -> Void = {}) throws(StoreError) -> TransactionOutcome {
         try checkUsable()
-        let outcome = try write { () throws(StoreError) in
-            context.beginTransaction()
-            try connection.statement(SavepointModule.enlist).run()
-            var results: [StatementResult] = []
-            results.reserveCapacity(statements.count)
-            for statement in statements {
-                willRun()
-                results.append(try run(statement))
-            }
-            willRun()
-            return try flush(results)
-        }
+        let outcome = try write { () throws(StoreError) in try capture(statements, willRun: willRun) }
         committed(outcome)
         return outcome
+    }
+
+    /// Runs the statements within the open transaction and turns what they changed into a version. The caller commits.
+    func capture(_ statements: [Statement], willRun: () -> Void) throws(StoreError) -> TransactionOutcome {
+        context.beginTransaction()
+        try connection.statement(SavepointModule.enlist).run()
+        var results: [StatementResult] = []
+        results.reserveCapacity(statements.count)
+        for statement in statements {
+            willRun()
+            results.append(try run(statement))
+        }
+        willRun()
+        return try flush(results)
     }
 
     private func run(_ statement: Statement) throws(StoreError) -> StatementResult {

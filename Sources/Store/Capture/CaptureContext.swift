@@ -67,10 +67,13 @@ final class CaptureContext {
     var mustRefuseCommit: Bool { !buffer.isEmpty && !isFlushed }
 
     /// Whether a user's statement may do this. Sets `refusal` when not.
-    func allows(_ action: Int32, _ first: UnsafePointer<CChar>?) -> Bool {
+    func allows(_ action: Int32, _ first: UnsafePointer<CChar>?, _ second: UnsafePointer<CChar>?) -> Bool {
         guard phase == .user else { return true }
         switch action {
         case SQLITE_TRANSACTION: refusal = "BEGIN, COMMIT and ROLLBACK are not allowed: the statements of a request are one transaction"
+        case SQLITE_SAVEPOINT:
+            guard let second, String(cString: second).lowercased().contains(Table.reservedInfix) else { return true }
+            refusal = "savepoints with \(Table.reservedInfix) in their names are not for users"
         case SQLITE_ATTACH, SQLITE_DETACH: refusal = "ATTACH, DETACH and VACUUM are not allowed"
         case SQLITE_PRAGMA: refusal = "PRAGMA is not allowed in a transaction"
         case SQLITE_CREATE_INDEX, SQLITE_CREATE_TABLE, SQLITE_CREATE_TEMP_INDEX, SQLITE_CREATE_TEMP_TABLE, SQLITE_CREATE_TEMP_TRIGGER,
@@ -106,9 +109,10 @@ final class CaptureContext {
             }, context)
         sqlite3_set_authorizer(
             connection,
-            { context, action, first, _, _, _ in
+            { context, action, first, second, _, _ in
                 guard let context else { return SQLITE_OK }
-                return Unmanaged<CaptureContext>.fromOpaque(context).takeUnretainedValue().allows(action, first) ? SQLITE_OK : SQLITE_DENY
+                let capture = Unmanaged<CaptureContext>.fromOpaque(context).takeUnretainedValue()
+                return capture.allows(action, first, second) ? SQLITE_OK : SQLITE_DENY
             }, context)
         setCapturing(true)
     }

@@ -26,6 +26,10 @@ public final class Store {
     let ownSite: Int
     var catalog: Catalog
     var clock: HybridClock
+    /// What waits for the schema, equal to what is on disk.
+    var waiting = WaitingTotals()
+    /// What `upkeep` has to do.
+    var upkeepState = UpkeepState()
     /// Own versions since the range of our own complete versions was last written.
     var unwrittenVersions = 0
     private var dataVersion: Int64
@@ -172,6 +176,7 @@ public final class Store {
         try sites.reload(connection)
         try reloadLedger()
         if try connection.integer("PRAGMA schema_version") != catalog.schemaVersion { try reloadCatalog() }
+        catalog.dropped = try SchemaBookkeeping.readDropped(connection)
     }
 
     func reloadCatalog() throws(StoreError) {
@@ -189,10 +194,12 @@ public final class Store {
             for range in try Bookkeeping.readComplete(connection, site: site).ranges {
                 loaded.apply(.completed(actor, versions: range))
             }
-            let buffered = try Bookkeeping.readChunks(connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
-            for chunk in buffered { loaded.apply(.buffered(chunk.id)) }
+            let buffered = try Bookkeeping.readBuffered(
+                connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
+            for change in buffered.flatMap(\.changes) { loaded.apply(change) }
         }
         ledger = loaded
+        waiting = try SchemaBookkeeping.readWaitingTotals(connection)
     }
 
     /// Timestamps never fall behind our own last transaction, even when the system's clock was set back while we were away.

@@ -52,7 +52,7 @@ extension Store {
     }
 
     private static func create(_ connection: Connection, _ options: StoreOptions) throws(StoreError) {
-        for table in Bookkeeping.tables { try connection.execute(table) }
+        for table in Bookkeeping.tables + SchemaBookkeeping.tables { try connection.execute(table) }
         try Bookkeeping.writeMeta(connection, "format", Bookkeeping.format)
         try Bookkeeping.writeMeta(connection, "generation", 0)
         let identity = if let given = options.identity { given } else { try freshIdentity() }

@@ -35,6 +35,7 @@ private struct Verifier {
             try checkTombstones(table)
         }
         try checkLedger()
+        try checkWaiting()
     }
 
     private func name(_ site: Int, _ version: UInt64) -> String { "\(store.sites.actors[site])/\(version)" }
@@ -145,19 +146,39 @@ private struct Verifier {
                 violations.append("the ledger of \(actor) says \(entry?.complete ?? IntervalSet()), the database says \(complete)")
             }
             var received: [(version: UInt64, sequences: IntervalSet)] = []
-            let chunks = try Bookkeeping.readChunks(
+            let buffered = try Bookkeeping.readBuffered(
                 store.connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
-            for chunk in chunks {
+            for piece in buffered {
+                let chunk = piece.chunk
                 if complete.contains(chunk.id.version) {
                     violations.append("chunk \(chunk.id) is buffered although its version is complete")
                 }
                 if received.last?.version != chunk.id.version { received.append((chunk.id.version, IntervalSet())) }
-                received[received.count - 1].sequences.insert(chunk.id.sequences)
+                for range in piece.claimed?.ranges ?? [chunk.id.sequences] { received[received.count - 1].sequences.insert(range) }
             }
             let known = entry?.partials.map { (version: $0.key, sequences: $0.value.received) } ?? []
             if !known.elementsEqual(received, by: { $0.version == $1.version && $0.sequences == $1.sequences }) {
                 violations.append("the ledger of \(actor) has the partial versions \(known), the buffered chunks make \(received)")
             }
+        }
+    }
+
+    /// What is noted to wait for a schema lies there, and nothing of it is complete.
+    private mutating func checkWaiting() throws(StoreError) {
+        let statement = try store.connection.prepareUncached(
+            """
+            SELECT w.site, w.version, w.bytes, (SELECT sum(length(c.body)) FROM __patina_chunks AS c
+                WHERE c.site = w.site AND c.version = w.version) FROM __patina_waiting AS w ORDER BY w.site, w.version
+            """)
+        var totals = WaitingTotals()
+        while try statement.step() {
+            totals.versions += 1
+            totals.bytes += Int(statement.integer(2))
+            guard statement.isNull(3) else { continue }
+            violations.append("version \(name(Int(statement.integer(0)), statement.unsigned(1))) waits for a schema, and has no chunks")
+        }
+        if totals != store.waiting {
+            violations.append("\(store.waiting.versions) versions are counted as waiting for a schema, \(totals.versions) are noted")
         }
     }
 

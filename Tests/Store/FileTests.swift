@@ -172,13 +172,15 @@ final class FileTests {
     @Test("file: a database of a later format is refused")
     func laterFormat() throws {
         let store = try makeStore()
-        try store.connection.execute("UPDATE __patina_meta SET value = 2 WHERE key = 'format'")
+        try store.connection.execute("UPDATE __patina_meta SET value = \(Bookkeeping.format + 1) WHERE key = 'format'")
         store.close()
         do {
             _ = try open()
             Issue.record("opened")
         } catch {
-            #expect("\(error)" == "\(path()): written in format 2; this version of Patina reads format 1")
+            #expect(
+                "\(error)" == "\(path()): written in format \(Bookkeeping.format + 1); "
+                    + "this version of Patina reads format \(Bookkeeping.format)")
         }
     }
 

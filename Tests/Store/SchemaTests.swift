@@ -74,11 +74,11 @@ struct SchemaTests {
             ("CREATE TABLE t AS SELECT 1 AS id", 1, "CREATE TABLE AS SELECT is not supported: declare the columns"),
             (
                 "/* a\n b */ CREATE VIEW v AS SELECT 1", 2,
-                "CREATE VIEW is not supported: a schema has CREATE TABLE, CREATE INDEX and DROP INDEX IF EXISTS"
+                "CREATE VIEW is not supported: a schema has CREATE TABLE, CREATE INDEX, DROP INDEX and DROP TABLE IF EXISTS"
             ),
             (
                 "INSERT INTO t VALUES (1)", 1,
-                "INSERT INTO is not supported: a schema has CREATE TABLE, CREATE INDEX and DROP INDEX IF EXISTS"
+                "INSERT INTO is not supported: a schema has CREATE TABLE, CREATE INDEX, DROP INDEX and DROP TABLE IF EXISTS"
             ),
             ("DROP INDEX x", 1, "DROP INDEX is only supported as DROP INDEX IF EXISTS"),
             (
@@ -113,23 +113,27 @@ struct SchemaTests {
         arguments: [
             (
                 "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, w)",
-                "won't remove column without the destructive flag set (table: 't', column: 'v')"
+                "won't remove column without the destructive flag set (table: 't', column: 'v'): "
+                    + "to lose its data here, reload with --allow-destructive or set db.allow_destructive_schema"
             ),
             (
                 "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v TEXT, w)",
-                "won't change column without the destructive flag set (table: 't', column: 'v'): type from 'INTEGER' to 'TEXT'"
+                "won't change column without the destructive flag set (table: 't', column: 'v'): type from 'INTEGER' to 'TEXT'; "
+                    + "to do it, reload with --allow-destructive or set db.allow_destructive_schema"
             ),
             (
                 "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v INTEGER DEFAULT 5, w)",
-                "won't change column without the destructive flag set (table: 't', column: 'v'): default from none to 5"
+                "won't change column without the destructive flag set (table: 't', column: 'v'): default from none to 5; "
+                    + "to do it, reload with --allow-destructive or set db.allow_destructive_schema"
             ),
             (
                 "CREATE TABLE t (id TEXT NOT NULL, v INTEGER NOT NULL DEFAULT 0, w, PRIMARY KEY (id, v))",
-                "won't change the primary key of table 't' from (id) to (id, v)"
+                "won't change the primary key of table 't' from (id) to (id, v): declare a table of another name and copy the rows"
             ),
             (
                 "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v INTEGER, w) WITHOUT ROWID",
-                "won't change whether table 't' is STRICT or WITHOUT ROWID, or what its primary key is made of"
+                "won't change whether table 't' is STRICT or WITHOUT ROWID, or what its primary key is made of: "
+                    + "declare a table of another name and copy the rows"
             ),
         ])
     func destructive(text: String, message: String) throws {

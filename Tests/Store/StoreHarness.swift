@@ -52,6 +52,19 @@ extension Store {
         return (chunks, empties, remaining)
     }
 
+    /// Does everything that there is for `upkeep`; returns what it told.
+    @discardableResult
+    func finishUpkeep() throws -> [LedgerChange] {
+        var changes: [LedgerChange] = []
+        var steps = 0
+        while needsUpkeep {
+            steps += 1
+            if steps > 10_000 { throw StoreError.busy(message: "upkeep does not end") }
+            changes += try upkeep().changes
+        }
+        return changes
+    }
+
     func rows(_ sql: String) throws -> [[Value]] {
         let statement = try connection.prepareUncached(sql)
         var rows: [[Value]] = []

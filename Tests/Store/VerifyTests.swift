@@ -100,7 +100,19 @@ struct VerifyTests {
             try damaged("lost-chunk") { try $0.connection.execute("DELETE FROM __patina_chunks") }.first?.hasPrefix(
                 "the ledger of \(other) has the partial versions ") == true)
         #expect(
-            try damaged("stale-chunk") { try $0.connection.execute("INSERT INTO __patina_chunks VALUES (0, 1, 0, 0, 3, 0, x'')") }
+            try damaged("stale-chunk") { try $0.connection.execute("INSERT INTO __patina_chunks VALUES (0, 1, 0, 0, 3, 0, x'', NULL)") }
                 .first == "chunk \(own)/1[0-0 of 3] is buffered although its version is complete")
+    }
+
+    @Test("verify: versions that are said to wait and do not are named")
+    func waiting() throws {
+        let violations = try damaged("waiting") {
+            try $0.connection.execute("INSERT INTO __patina_waiting VALUES (0, 99, 5)")
+        }
+        #expect(
+            violations == [
+                "version \(StoreHarness("").actor(1))/99 waits for a schema, and has no chunks",
+                "0 versions are counted as waiting for a schema, 1 are noted",
+            ])
     }
 }

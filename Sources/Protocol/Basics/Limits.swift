@@ -30,6 +30,9 @@ public struct Limits: Hashable, Sendable {
     public var syncRequestBytes = 1_024 * 1_024
     /// Version ranges in one sync request.
     public var syncRequestRanges = 128
+    /// Versions, and the bytes of their chunks, that are kept for a schema to come. What comes beyond is refused, and sync brings it later.
+    public var waitingVersions = 4_096
+    public var waitingBytes = 64 * 1_024 * 1_024
     /// Chunks in one store operation.
     public var applyBatchChunks = 512
 

@@ -22,6 +22,8 @@ public enum Event: Hashable, Sendable {
     /// A local transaction committed; these chunks are the whole of one version.
     case transactionCommitted([Chunk])
     case stored(StoreToken, StoreResult)
+    /// The store did something by itself (`Store.upkeep`), such as merging versions that waited for a schema.
+    case storeChanged([LedgerChange])
     case commanded(Command)
 }
 

@@ -46,6 +46,18 @@ extension Node {
         return batch
     }
 
+    /// The store went on by itself: versions that waited for a schema are merged.
+    mutating func storeChanged(_ changes: [LedgerChange], now: Instant, into effects: inout Effects) {
+        var applied: [(actor: ActorID, version: UInt64)] = []
+        for case .completed(let actor, let versions) in changes {
+            for range in ledger[actor]?.incomplete(in: versions).ranges ?? [versions] {
+                for version in range { applied.append((actor, version)) }
+            }
+        }
+        note(changes, now: now)
+        for (actor, version) in applied { effects.append(.notify(.versionApplied(actor, version: version))) }
+    }
+
     /// Takes note of what is on disk now, and lets the machines know.
     mutating func note(_ changes: [LedgerChange], now: Instant) {
         for change in changes { ledger.apply(change) }

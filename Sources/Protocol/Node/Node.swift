@@ -84,6 +84,7 @@ public struct Node: ~Copyable {
         case .deadlinePassed(.node(let timer)): passed(timer, now: now, into: &effects)
         case .transactionCommitted(let chunks): committed(chunks, now: now)
         case .stored(let token, let result): stored(token, result, now: now, into: &effects)
+        case .storeChanged(let changes): storeChanged(changes, now: now, into: &effects)
         case .commanded(.leave): toMembership(.leaveRequested, now)
         case .commanded(.rejoin): toMembership(.rejoinRequested, now)
         }

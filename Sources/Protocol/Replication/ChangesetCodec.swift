@@ -3,8 +3,12 @@ public enum ChangesetCodec {
     /// The first byte of a body. A reader that does not know it refuses the body.
     public static let format: UInt8 = 1
 
+    /// The field behind the rows that names what was omitted.
+    static let omittedField: UInt64 = 16
+
     public static func encode(_ changeset: Changeset) -> [UInt8] {
         var writer = ChangesetWriter()
+        writer.omitted = changeset.omitted
         for table in changeset.tables {
             let index = writer.addTable(named: table.name)
             for column in table.columns { _ = writer.addColumn(named: column, table: index) }
@@ -32,26 +36,38 @@ public enum ChangesetCodec {
     }
 
     /// Reads a body. What it returns is consistent: every index lies in its list, names and the cells of a row are distinct,
-    /// a deletion has a sentinel and no cells, any other row has a sentinel or a cell. Bytes after the last row are fields
-    /// of a later version and are skipped.
+    /// a deletion has a sentinel and no cells, any other row has a sentinel or a cell. Behind the last row come fields, each with a
+    /// number and a length; unknown ones, and bytes that are no field, are those of a later version and are skipped.
     public static func decode(_ bytes: [UInt8]) throws(MalformedInput) -> Changeset {
         var reader = ByteReader(bytes)
         let format = try reader.readByte()
         guard format == Self.format else { throw MalformedInput("a changeset has the unknown format \(format)") }
         var changeset = Changeset()
-        let tableCount = try reader.readCount(limit: reader.remaining, of: "number of tables")
-        var names = Set<String>()
-        for _ in 0..<tableCount {
-            let table = try readTable(&reader)
-            guard names.insert(table.name).inserted else { throw MalformedInput("a changeset names table \(table.name) twice") }
-            changeset.tables.append(table)
-        }
+        changeset.tables = try readTables(&reader)
         let rowCount = try reader.readCount(limit: reader.remaining, of: "number of rows")
         var rows = RowReader(tables: changeset.tables)
         // A lying count must not take memory that the body cannot fill.
         changeset.rows.reserveCapacity(min(rowCount, 4_096))
         for _ in 0..<rowCount { changeset.rows.append(try rows.read(&reader)) }
+        while !reader.isAtEnd {
+            guard let number = try? reader.readVarint(), let field = try? reader.readBytes() else { break }
+            guard number == omittedField else { continue }
+            var content = ByteReader(Array(field))
+            changeset.omitted = try readTables(&content)
+        }
         return changeset
+    }
+
+    private static func readTables(_ reader: inout ByteReader) throws(MalformedInput) -> [Changeset.Table] {
+        let tableCount = try reader.readCount(limit: reader.remaining, of: "number of tables")
+        var names = Set<String>()
+        var tables: [Changeset.Table] = []
+        for _ in 0..<tableCount {
+            let table = try readTable(&reader)
+            guard names.insert(table.name).inserted else { throw MalformedInput("a changeset names table \(table.name) twice") }
+            tables.append(table)
+        }
+        return tables
     }
 
     private static func readTable(_ reader: inout ByteReader) throws(MalformedInput) -> Changeset.Table {

@@ -11,6 +11,9 @@ public struct ChangesetWriter: Sendable {
     /// About how long the body is so far.
     public var byteCount: Int { rows.count + headerBytes + 4 }
 
+    /// What whoever writes the body has dropped, and cells of which may be missing in it.
+    public var omitted: [Changeset.Table] = []
+
     /// Adds a table and returns its index in the body. Names must not repeat.
     public mutating func addTable(named name: String) -> Int {
         tables.append(Changeset.Table(name: name, columns: []))
@@ -52,15 +55,25 @@ public struct ChangesetWriter: Sendable {
         var body: [UInt8] = []
         body.reserveCapacity(byteCount + 8)
         body.append(ChangesetCodec.format)
+        append(tables, to: &body)
+        appendVarint(UInt64(rowCount), to: &body)
+        body.append(contentsOf: rows)
+        guard !omitted.isEmpty else { return body }
+        var field: [UInt8] = []
+        append(omitted, to: &field)
+        appendVarint(ChangesetCodec.omittedField, to: &body)
+        appendVarint(UInt64(field.count), to: &body)
+        body.append(contentsOf: field)
+        return body
+    }
+
+    private func append(_ tables: [Changeset.Table], to body: inout [UInt8]) {
         appendVarint(UInt64(tables.count), to: &body)
         for table in tables {
             appendName(table.name, to: &body)
             appendVarint(UInt64(table.columns.count), to: &body)
             for column in table.columns { appendName(column, to: &body) }
         }
-        appendVarint(UInt64(rowCount), to: &body)
-        body.append(contentsOf: rows)
-        return body
     }
 
     private func appendName(_ name: String, to body: inout [UInt8]) {

@@ -167,8 +167,10 @@ public enum Merge {
         } else {
             let wasKnown = local.causalLength > 0
             local.causalLength = incoming.causalLength
-            if wasKnown || incoming.causalLength > 1, let first = incoming.cells.first {
-                local.sentinel = SentinelClock(site: site, version: version, sequence: first.sequence, isDerived: true)
+            if wasKnown || incoming.causalLength > 1 {
+                // Without a cell when all of them were of columns that this node has dropped.
+                let sequence = incoming.cells.first?.sequence ?? 0
+                local.sentinel = SentinelClock(site: site, version: version, sequence: sequence, isDerived: true)
                 decision.impact += 1
             }
         }

@@ -52,10 +52,14 @@ public struct Changeset: Hashable, Sendable {
     /// declared their columns in different orders.
     public var tables: [Table]
     public var rows: [RowChange]
+    /// What the node that cut the chunk has dropped: sequence numbers of the chunk that no cell here has may be those of cells of
+    /// these columns, or, where no column is named, of any in the table. Empty for nearly every chunk.
+    public var omitted: [Table]
 
-    public init(tables: [Table] = [], rows: [RowChange] = []) {
+    public init(tables: [Table] = [], rows: [RowChange] = [], omitted: [Table] = []) {
         self.tables = tables
         self.rows = rows
+        self.omitted = omitted
     }
 
     public struct Table: Hashable, Sendable {

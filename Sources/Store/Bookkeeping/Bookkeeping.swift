@@ -7,7 +7,7 @@ enum Bookkeeping {
     static let siteLimit = 1 << 19
     static let lastVersion: UInt64 = (1 << versionBits) - 1
     /// The layout of our tables. A database of another layout is refused.
-    static let format: Int64 = 1
+    static let format: Int64 = 2
 
     static func versionID(_ site: Int, _ version: UInt64) -> Int64 { Int64(site) << Int64(versionBits) | Int64(version) }
     static func version(ofID id: Int64) -> UInt64 { UInt64(id) & lastVersion }
@@ -15,7 +15,7 @@ enum Bookkeeping {
     static let tables = [
         "CREATE TABLE __patina_meta (key TEXT NOT NULL PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
         "CREATE TABLE __patina_sites (ordinal INTEGER PRIMARY KEY, actor BLOB NOT NULL UNIQUE)",
-        "CREATE TABLE __patina_tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE)",
+        "CREATE TABLE __patina_tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, keying INTEGER NOT NULL)",
         """
         CREATE TABLE __patina_versions (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, last_sequence INTEGER NOT NULL,
             keys BLOB NOT NULL)
@@ -26,7 +26,7 @@ enum Bookkeeping {
         """,
         """
         CREATE TABLE __patina_chunks (site INTEGER NOT NULL, version INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-            last_sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL, body BLOB NOT NULL,
+            last_sequence INTEGER NOT NULL, timestamp INTEGER NOT NULL, body BLOB NOT NULL, claimed BLOB,
             PRIMARY KEY (site, version, first, last)) WITHOUT ROWID
         """,
         "CREATE TABLE __patina_members (actor BLOB NOT NULL PRIMARY KEY, address TEXT NOT NULL, generation INTEGER NOT NULL) WITHOUT ROWID",
@@ -83,8 +83,9 @@ enum Bookkeeping {
 
     // MARK: Buffered chunks
 
-    static func bufferChunk(_ connection: Connection, site: Int, _ chunk: Chunk) throws(StoreError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_chunks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+    /// - Parameter claimed: the sequence numbers that the chunk accounts for, when they are not all of its range.
+    static func bufferChunk(_ connection: Connection, site: Int, _ chunk: Chunk, claimed: IntervalSet? = nil) throws(StoreError) {
+        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_chunks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
         try statement.bind(1, site)
         try statement.bind(2, chunk.id.version)
         try statement.bind(3, chunk.id.sequences.lowerBound)
@@ -92,6 +93,7 @@ enum Bookkeeping {
         try statement.bind(5, chunk.id.lastSequence)
         try statement.bind(6, chunk.timestamp.ntp64)
         try statement.bind(7, blob: chunk.body)
+        if let claimed { try statement.bind(8, blob: encode(claimed)) } else { try statement.bind(8, .null) }
         try statement.run()
     }
 
@@ -107,16 +109,42 @@ enum Bookkeeping {
     static func readChunks(
         _ connection: Connection, site: Int, actor: ActorID, _ versions: ClosedRange<UInt64>, withBodies: Bool
     ) throws(StoreError) -> [Chunk] {
+        try readBuffered(connection, site: site, actor: actor, versions, withBodies: withBodies).map(\.chunk)
+    }
+
+    private static func encode(_ intervals: IntervalSet) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for range in intervals.ranges {
+            appendVarint(range.lowerBound, to: &bytes)
+            appendVarint(range.upperBound - range.lowerBound, to: &bytes)
+        }
+        return bytes
+    }
+
+    private static func decodeIntervals(_ bytes: [UInt8]) throws(MalformedInput) -> IntervalSet {
+        var reader = ByteReader(bytes)
+        var intervals = IntervalSet()
+        while !reader.isAtEnd {
+            let first = try CellRun.readCounter(&reader)
+            intervals.insert(first...(first + (try CellRun.readCounter(&reader))))
+        }
+        return intervals
+    }
+
+    /// As `readChunks`, with the sequence numbers that each chunk accounts for where they are not all of its range.
+    static func readBuffered(
+        _ connection: Connection, site: Int, actor: ActorID, _ versions: ClosedRange<UInt64>, withBodies: Bool
+    ) throws(StoreError) -> [BufferedChunk] {
         let body = withBodies ? "body" : "x''"
         let statement = try connection.statement(
             """
-            SELECT version, first, last, last_sequence, timestamp, \(body) FROM __patina_chunks
+            SELECT version, first, last, last_sequence, timestamp, \(body), claimed FROM __patina_chunks
             WHERE site = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version, first, last
             """)
         try statement.bind(1, site)
         try statement.bind(2, Int64(clamping: versions.lowerBound))
         try statement.bind(3, Int64(clamping: versions.upperBound))
-        var chunks: [Chunk] = []
+        var chunks: [BufferedChunk] = []
         while try statement.step() {
             guard statement.integer(1) >= 0, statement.integer(1) <= statement.integer(2),
                 let id = ChunkID(
@@ -126,7 +154,15 @@ enum Bookkeeping {
                 statement.reset()
                 throw .corrupt(message: "\(connection.name): a buffered chunk of \(actor) lies outside its version")
             }
-            chunks.append(Chunk(id: id, timestamp: HybridTimestamp(ntp64: statement.unsigned(4)), body: statement.blob(5)))
+            var buffered = BufferedChunk(
+                chunk: Chunk(id: id, timestamp: HybridTimestamp(ntp64: statement.unsigned(4)), body: statement.blob(5)), claimed: nil)
+            if !statement.isNull(6) {
+                do { buffered.claimed = try decodeIntervals(statement.blob(6)) } catch {
+                    statement.reset()
+                    throw .corrupt(message: "\(connection.name): what a buffered chunk of \(actor) accounts for is damaged")
+                }
+            }
+            chunks.append(buffered)
         }
         return chunks
     }
@@ -171,6 +207,26 @@ enum Bookkeeping {
             try statement.bind(2, text: member.address.description)
             try statement.bind(3, member.generation)
             try statement.run()
+        }
+    }
+}
+
+/// A chunk of a version that is not merged yet.
+struct BufferedChunk {
+    var chunk: Chunk
+    /// The sequence numbers that the chunk accounts for; nil: all of its range.
+    var claimed: IntervalSet?
+
+    /// What the ledger holds of it.
+    var changes: [LedgerChange] { chunk.id.changes(claiming: claimed) }
+}
+
+extension ChunkID {
+    /// The ledger's changes when a chunk has been buffered that accounts for `claimed`; nil: for all of its range.
+    func changes(claiming claimed: IntervalSet?) -> [LedgerChange] {
+        guard let claimed else { return [.buffered(self)] }
+        return claimed.ranges.compactMap { range in
+            ChunkID(actor: actor, version: version, sequences: range, lastSequence: lastSequence).map { .buffered($0) }
         }
     }
 }

@@ -61,13 +61,19 @@ struct TransactionWriter {
 
     private func encode(_ row: PendingRow, _ table: Table, into record: inout [UInt8]) {
         let hash = table.keying == .rowid ? UInt32(truncatingIfNeeded: row.hash) : nil
-        if let fresh = row.freshSequence {
+        if let fresh = row.freshSequence, table.recordNumbers == nil {
             ClockRecord.encodeFresh(
                 columns: table.columns.count, sequence: fresh, site: folded.site, version: folded.version, causalLength: row.causalLength,
                 sentinel: row.sentinel, hash: hash, into: &record)
         } else {
-            let clock = RowClock(causalLength: row.causalLength, sentinel: row.sentinel, cells: row.cells.map(\.clock))
-            ClockRecord.encode(clock, hash: hash, into: &record)
+            var clock = RowClock(causalLength: row.causalLength, sentinel: row.sentinel, cells: row.cells.map(\.clock))
+            if let fresh = row.freshSequence {
+                clock.cells = table.columns.indices.map {
+                    CellClock(
+                        column: $0, columnVersion: 1, site: folded.site, version: folded.version, sequence: fresh + UInt64($0))
+                }
+            }
+            ClockRecord.encode(table.recorded(clock), hash: hash, into: &record)
         }
     }
 

@@ -17,11 +17,22 @@ struct ClockTables {
         return try decode(statement.blob(0), table, hash: hash)
     }
 
+    /// A record whose key is known to be right.
+    func decodeUnchecked(_ record: [UInt8], _ table: Table) throws(StoreError) -> (clock: RowClock, hash: UInt32?) {
+        do {
+            let (clock, hash) = try ClockRecord.decode(
+                record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
+            return (table.current(clock), hash)
+        } catch {
+            throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
+        }
+    }
+
     /// A record read by other means, checked against the hash of the row's key.
     func decode(_ record: [UInt8], _ table: Table, hash: UInt64) throws(StoreError) -> RowClock {
         let decoded: (clock: RowClock, hash: UInt32?)
         do {
-            decoded = try ClockRecord.decode(record, keying: table.keying, columns: table.columns.count, sites: sites.count)
+            decoded = try ClockRecord.decode(record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
         } catch {
             throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
         }
@@ -29,7 +40,7 @@ struct ClockTables {
             throw .corrupt(
                 message: "a clock record of table \(table.name) belongs to another row; were the rows renumbered by a dump and restore?")
         }
-        return decoded.clock
+        return table.current(decoded.clock)
     }
 
     func write(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, record: [UInt8]) throws(StoreError) {

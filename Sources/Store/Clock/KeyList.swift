@@ -69,13 +69,28 @@ enum ListedRow: Hashable {
 }
 
 enum KeyList {
+    /// The ids of the tables that a list names.
+    static func tables(_ bytes: [UInt8], in catalog: Catalog) throws(MalformedInput) -> [Int64] {
+        var reader = ByteReader(bytes)
+        var tables: [Int64] = []
+        while !reader.isAtEnd {
+            let table = Int64(bitPattern: try reader.readVarint())
+            guard let keying = catalog.keying(ofID: table) else { throw MalformedInput("a key list names the unknown table \(table)") }
+            for _ in 0..<(try reader.readCount(limit: reader.remaining, of: "number of listed rows")) {
+                if keying == .packedKey { _ = try reader.readBytes() } else { _ = try reader.readSignedVarint() }
+            }
+            for _ in 0..<(try reader.readCount(limit: reader.remaining, of: "number of listed deletions")) { _ = try reader.readBytes() }
+            tables.append(table)
+        }
+        return tables
+    }
+
     /// Calls `body` with each row's table id and the row, in the order of the list.
     static func forEach(_ bytes: [UInt8], in catalog: Catalog, _ body: (Int64, ListedRow) -> Void) throws(MalformedInput) {
         var reader = ByteReader(bytes)
         while !reader.isAtEnd {
             let table = Int64(bitPattern: try reader.readVarint())
-            // A table that is gone: its live rows cannot be told from one another any more.
-            guard let keying = catalog.table(withID: table)?.keying else { return }
+            guard let keying = catalog.keying(ofID: table) else { throw MalformedInput("a key list names the unknown table \(table)") }
             var rowid: Int64 = 0
             for _ in 0..<(try reader.readCount(limit: reader.remaining, of: "number of listed rows")) {
                 if keying == .packedKey {

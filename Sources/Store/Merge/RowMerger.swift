@@ -5,6 +5,8 @@ import PatinaProtocol
 enum MergeFailure: Error {
     /// The chunk is at fault, or our schema: it may be offered again. Nothing was written.
     case refused(String)
+    /// Our schema does not have a table or column of the chunk. Nothing was written.
+    case unknown(String)
     /// A row could not be stored, after others had been.
     case constraint(String)
     case store(StoreError)
@@ -29,9 +31,10 @@ struct RowMerger {
     }
 
     /// Merges a row. Its cells are numbered as in the table.
-    mutating func merge(_ row: RowChange, into table: Table, key: [Value]) throws(MergeFailure) {
+    /// - Parameter existence: the sequence number of a cell that shows that the row exists and was left out.
+    mutating func merge(_ row: RowChange, into table: Table, key: [Value], existence: UInt64? = nil) throws(MergeFailure) {
         do throws(StoreError) {
-            try mergeRow(row, table, key)
+            try mergeRow(row, table, key, existence)
         } catch {
             switch error {
             case .sqlite(let code, let message, _) where [SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_TOOBIG].contains(code & 0xFF):
@@ -50,7 +53,7 @@ struct RowMerger {
         var hasTombstone = false
     }
 
-    private mutating func mergeRow(_ row: RowChange, _ table: Table, _ key: [Value]) throws(StoreError) {
+    private mutating func mergeRow(_ row: RowChange, _ table: Table, _ key: [Value], _ existence: UInt64?) throws(StoreError) {
         let hash = row.key.withUnsafeBytes { keyHash($0) }
         let read = try table.statements(.readForMerge)
         for (offset, value) in key.enumerated() { try read.bind(Int32(offset + 1), value) }
@@ -63,6 +66,9 @@ struct RowMerger {
         read.reset()
         impact += decision.impact
         guard decision.changesClock else { return }
+        if let existence, local.clock.exists, local.clock.cells.isEmpty, local.clock.sentinel == nil {
+            local.clock.sentinel = SentinelClock(site: site, version: version, sequence: existence)
+        }
         try write(decision, row, table, key, &local)
         let keyRange = 0..<row.key.count
         guard local.clock.exists else {
@@ -72,7 +78,8 @@ struct RowMerger {
             return
         }
         guard let rowid = local.rowid else { preconditionFailure("a live row has a rowid") }
-        ClockRecord.encode(local.clock, hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: hash) : nil, into: &record)
+        ClockRecord.encode(
+            table.recorded(local.clock), hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: hash) : nil, into: &record)
         try clocks.write(table, rowid: rowid, row.key, keyRange, record: record)
         row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
     }

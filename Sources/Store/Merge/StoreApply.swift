@@ -46,7 +46,7 @@ struct ApplyBatch {
 
     let store: Store
     let usesSavepoints: Bool
-    private(set) var changes: [LedgerChange] = []
+    var changes: [LedgerChange] = []
     private(set) var refused: [RefusedChunk] = []
     private(set) var outcome = Outcome.open
     /// The versions that became complete, by site, in ascending order of site.
@@ -64,7 +64,7 @@ struct ApplyBatch {
             try merge(chunk)
         } catch {
             switch error {
-            case .refused(let reason): refused.append(RefusedChunk(id: chunk.id, reason: reason))
+            case .refused(let reason), .unknown(let reason): refused.append(RefusedChunk(id: chunk.id, reason: reason))
             case .constraint(let reason):
                 guard usesSavepoints else {
                     outcome = .constraintFailed
@@ -81,7 +81,10 @@ struct ApplyBatch {
         guard !(entry?.incomplete(in: empty.versions).isEmpty ?? false) else { return }
         let site = try store.sites.makeOrdinal(of: empty.actor, store.connection)
         let hasPartials = entry?.partials.keys.contains { empty.versions.contains($0) } ?? false
-        if hasPartials { try Bookkeeping.deleteChunks(store.connection, site: site, empty.versions) }
+        if hasPartials {
+            try Bookkeeping.deleteChunks(store.connection, site: site, empty.versions)
+            try store.stopWaiting(site, empty.versions)
+        }
         complete(empty.actor, site, empty.versions)
     }
 
@@ -123,38 +126,67 @@ struct ApplyBatch {
         if let partial, partial.lastSequence != id.lastSequence {
             throw .refused("other chunks say that the version ends at sequence number \(partial.lastSequence)")
         }
-        var assembled = AssembledVersion()
-        try assembled.add(try Self.decode(chunk), of: id, catalog: store.catalog)
-        let site = try inStore { () throws(StoreError) in try store.sites.makeOrdinal(of: id.actor, store.connection) }
+        let changeset = try Self.decode(chunk)
+        let claimed = try store.claimed(by: changeset, of: id)
         var received = partial?.received ?? IntervalSet()
-        received.insert(id.sequences)
-        guard received.contains(0...id.lastSequence) else {
-            try inStore { () throws(StoreError) in try Bookkeeping.bufferChunk(store.connection, site: site, chunk) }
-            store.ledger.apply(.buffered(id))
-            changes.append(.buffered(id))
+        for range in claimed?.ranges ?? [id.sequences] { received.insert(range) }
+        var assembled = AssembledVersion()
+        var unknown = try assembled.addKnown(changeset, of: id, catalog: store.catalog, isWhole: claimed == nil)
+        let site = try inStore { () throws(StoreError) in try store.sites.makeOrdinal(of: id.actor, store.connection) }
+        if unknown == nil, received.contains(0...id.lastSequence), partial != nil, !(id.isComplete && claimed == nil) {
+            let buffered = try inStore { () throws(StoreError) in
+                try Bookkeeping.readBuffered(store.connection, site: site, actor: id.actor, id.version...id.version, withBodies: true)
+            }
+            for piece in buffered where unknown == nil {
+                unknown = try assembled.addKnown(
+                    try Self.decode(piece.chunk), of: piece.chunk.id, catalog: store.catalog, isWhole: piece.claimed == nil)
+            }
+        }
+        if let unknown {
+            try hold(chunk, claimed, site, waitsFor: unknown)
             return
         }
-        if partial != nil, !id.isComplete {
-            let buffered = try inStore { () throws(StoreError) in
-                try Bookkeeping.readChunks(store.connection, site: site, actor: id.actor, id.version...id.version, withBodies: true)
-            }
-            for piece in buffered { try assembled.add(try Self.decode(piece), of: piece.id, catalog: store.catalog) }
+        guard received.contains(0...id.lastSequence) else {
+            try hold(chunk, claimed, site, waitsFor: claimed == nil ? nil : "cells that the peer has dropped")
+            return
         }
+        try finish(&assembled, chunk, site, hadPartial: partial != nil)
+    }
+
+    /// Merges a version of which everything is there.
+    mutating func finish(_ assembled: inout AssembledVersion, _ chunk: Chunk, _ site: Int, hadPartial: Bool) throws(MergeFailure) {
+        let version = chunk.id.version
         try withSavepoint { (batch: inout ApplyBatch) throws(MergeFailure) in
-            try batch.merge(&assembled, chunk, site, hadPartial: partial != nil)
+            try batch.merge(&assembled, chunk, site, hadPartial: hadPartial)
         }
-        complete(id.actor, site, id.version...id.version)
+        try inStore { () throws(StoreError) in
+            if hadPartial { try store.stopWaiting(site, version...version) }
+            try store.noteLost(assembled.lost, site: site, version: version)
+        }
+        complete(chunk.id.actor, site, version...version)
         store.clock.observe(chunk.timestamp, wall: store.options.wallClock())
+    }
+
+    /// Keeps a chunk until the rest of its version, or the schema for it, is there.
+    private mutating func hold(_ chunk: Chunk, _ claimed: IntervalSet?, _ site: Int, waitsFor reason: String?) throws(MergeFailure) {
+        try store.countWaiting(chunk, site: site, reason: reason)
+        try inStore { () throws(StoreError) in
+            try Bookkeeping.bufferChunk(store.connection, site: site, chunk, claimed: claimed)
+        }
+        for change in chunk.id.changes(claiming: claimed) {
+            store.ledger.apply(change)
+            changes.append(change)
+        }
     }
 
     private func merge(_ version: inout AssembledVersion, _ chunk: Chunk, _ site: Int, hadPartial: Bool) throws(MergeFailure) {
         version.sortForMerge()
         var merger = RowMerger(catalog: store.catalog, clocks: ClockTables(sites: store.sites), site: site, version: chunk.id.version)
-        for row in version.rows { try merger.merge(row.change, into: row.table, key: row.key) }
+        for row in version.rows { try merger.merge(row.change, into: row.table, key: row.key, existence: row.existence) }
         try inStore { () throws(StoreError) in
             if hadPartial { try Bookkeeping.deleteChunks(store.connection, site: site, chunk.id.version...chunk.id.version) }
             // A version that lost every cell has nothing to serve: it is complete, and empty.
-            if !merger.keys.isEmpty {
+            if !merger.keys.isEmpty || !version.lost.isEmpty {
                 try Bookkeeping.insertVersion(
                     store.connection, site: site, version: chunk.id.version, timestamp: chunk.timestamp,
                     lastSequence: chunk.id.lastSequence,
@@ -178,11 +210,11 @@ struct ApplyBatch {
         try inStore { () throws(StoreError) in try store.connection.statement("RELEASE one_version").run() }
     }
 
-    private static func decode(_ chunk: Chunk) throws(MergeFailure) -> Changeset {
+    static func decode(_ chunk: Chunk) throws(MergeFailure) -> Changeset {
         do { return try ChangesetCodec.decode(chunk.body) } catch { throw .refused(error.reason) }
     }
 
-    private func inStore<Result>(_ body: () throws(StoreError) -> Result) throws(MergeFailure) -> Result {
+    func inStore<Result>(_ body: () throws(StoreError) -> Result) throws(MergeFailure) -> Result {
         do { return try body() } catch { throw .store(error) }
     }
 }

@@ -6,11 +6,17 @@ final class Catalog {
     let tables: [Table]
     private let indexes: [String: Int]
     private let indexesByID: [Int64: Int]
+    /// How the rows of every table that ever was are named in key lists, the dropped ones included.
+    private let keyings: [Int64: Keying]
+    /// What was dropped: changes of peers for it are left out.
+    var dropped: Set<DroppedName>
     /// SQLite's own counter of schema changes, at the time of loading.
     let schemaVersion: Int64
 
-    private init(tables: [Table], schemaVersion: Int64) {
+    private init(tables: [Table], keyings: [Int64: Keying], dropped: Set<DroppedName>, schemaVersion: Int64) {
         self.tables = tables
+        self.keyings = keyings
+        self.dropped = dropped
         self.schemaVersion = schemaVersion
         var (names, ids): ([String: Int], [Int64: Int]) = ([:], [:])
         for (index, table) in tables.enumerated() {
@@ -26,18 +32,34 @@ final class Catalog {
     func index(ofID id: Int64) -> Int? { indexesByID[id] }
     func table(withID id: Int64) -> Table? { indexesByID[id].map { tables[$0] } }
 
+    /// True when there is such a table or column.
+    func has(_ name: DroppedName) -> Bool {
+        guard let table = table(named: name.table) else { return false }
+        return name.column.isEmpty || table.columnNumbers[name.column] != nil
+    }
+
+    func keying(ofID id: Int64) -> Keying? { keyings[id] }
+
     static func load(from connection: Connection) throws(StoreError) -> Catalog {
         let version = try connection.integer("PRAGMA schema_version")
-        let statement = try connection.prepareUncached("SELECT id, name FROM __patina_tables ORDER BY name")
+        let statement = try connection.prepareUncached("SELECT id, name, keying FROM __patina_tables ORDER BY name, id")
         var known: [(id: Int64, name: String)] = []
-        while try statement.step() { known.append((statement.integer(0), statement.text(1))) }
+        var keyings: [Int64: Keying] = [:]
+        while try statement.step() {
+            if !statement.isNull(1) { known.append((statement.integer(0), statement.text(1))) }
+            guard let keying = Keying(rawValue: Int(statement.integer(2))) else {
+                throw .corrupt(message: "\(connection.name): table \(statement.integer(0)) has an unknown kind of key")
+            }
+            keyings[statement.integer(0)] = keying
+        }
         var tables: [Table] = []
         for (id, name) in known {
             // A table that was dropped by hand keeps its records; it is as if the schema were not there yet.
             guard let shape = try connection.shape(of: name) else { continue }
             tables.append(try makeTable(id, shape, connection))
         }
-        return Catalog(tables: tables, schemaVersion: version)
+        return Catalog(
+            tables: tables, keyings: keyings, dropped: try SchemaBookkeeping.readDropped(connection), schemaVersion: version)
     }
 
     private static func makeTable(_ id: Int64, _ shape: TableShape, _ connection: Connection) throws(StoreError) -> Table {
@@ -47,7 +69,12 @@ final class Catalog {
             keyColumns.append(KeyColumn(name: column.name, hook: storage.indexes(of: column), affinity: shape.affinity(of: column)))
         }
         var columns: [Column] = []
+        var recordNumbers: [Int] = []
+        let registered = try SchemaBookkeeping.readColumns(connection, table: id)
         for column in shape.replicatedColumns {
+            // A column that somebody added by hand is not replicated before a schema file declares it.
+            guard let number = registered.firstIndex(of: column.name) else { continue }
+            recordNumbers.append(number)
             columns.append(
                 Column(
                     name: column.name, hook: storage.indexes(of: column), affinity: shape.affinity(of: column),
@@ -55,13 +82,13 @@ final class Catalog {
         }
         let hasTombstones = try connection.integer("SELECT EXISTS (SELECT 1 FROM \(quoted(Table.tombstoneTable(of: shape.name))))") != 0
         return Table(
-            id: id, name: shape.name, keying: shape.keying, keyColumns: keyColumns, columns: columns, rowidName: shape.rowidName ?? "",
-            mayHaveTombstones: hasTombstones, connection: connection)
+            id: id, name: shape.name, keying: shape.keying, keyColumns: keyColumns, columns: columns, recordNumbers: recordNumbers,
+            recordColumns: registered.count, rowidName: shape.rowidName ?? "", mayHaveTombstones: hasTombstones, connection: connection)
     }
 
     /// The value that a column has in rows that were never given one. Only constants: other defaults are not stored in rows that
     /// exist when the column is added, because SQLite refuses to add such a column.
-    private static func constantDefault(of column: ColumnShape, in shape: TableShape) throws(StoreError) -> Value? {
+    static func constantDefault(of column: ColumnShape, in shape: TableShape) throws(StoreError) -> Value? {
         guard let text = column.defaultText, text.uppercased() != "NULL" else { return nil }
         if text.contains("(") || text.uppercased().hasPrefix("CURRENT_") { return nil }
         // A scratch table applies the affinity.

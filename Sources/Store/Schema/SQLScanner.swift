@@ -102,6 +102,14 @@ struct SQLScanner {
         (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || byte == 95 || byte == 36 || byte >= 128
     }
 
+    /// The tokens of a text, keywords in capitals: equal for texts that differ in blanks and comments only.
+    static func words(of text: [UInt8]) -> [String] {
+        var scanner = SQLScanner(text)
+        var words: [String] = []
+        while let token = scanner.next() { words.append(scanner.text(of: token)) }
+        return words
+    }
+
     /// The entries between the outer parentheses of a CREATE TABLE: columns and table constraints, each with the name it begins with.
     static func definitions(of createTable: [UInt8]) -> [(name: String, range: Range<Int>)] {
         var scanner = SQLScanner(createTable)

@@ -18,6 +18,10 @@ public struct SchemaReport: Hashable, Sendable {
     public var adoption: TransactionOutcome?
     /// As `table.column`.
     public var addedColumns: [String] = []
+    /// As `table.column`; only where destructive changes were allowed.
+    public var droppedColumns: [String] = []
+    public var changedColumns: [String] = []
+    public var droppedTables: [String] = []
     public var createdIndexes: [String] = []
     public var droppedIndexes: [String] = []
 
@@ -26,12 +30,16 @@ public struct SchemaReport: Hashable, Sendable {
     /// True when the database already had this schema.
     public var isEmpty: Bool {
         createdTables.isEmpty && adoptedTables.isEmpty && addedColumns.isEmpty && createdIndexes.isEmpty && droppedIndexes.isEmpty
+            && droppedColumns.isEmpty && changedColumns.isEmpty && droppedTables.isEmpty
     }
 
     mutating func sort() {
         createdTables.sort()
         adoptedTables.sort()
         addedColumns.sort()
+        droppedColumns.sort()
+        changedColumns.sort()
+        droppedTables.sort()
         createdIndexes.sort()
         droppedIndexes.sort()
     }

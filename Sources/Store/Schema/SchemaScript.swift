@@ -19,6 +19,8 @@ struct SchemaScript {
 
     /// In the order of declaration.
     private(set) var tables: [Declaration] = []
+    /// Tables that `DROP TABLE IF EXISTS` names.
+    private(set) var droppedTables: [(name: String, file: String, line: Int)] = []
     /// Where each index was declared, by name.
     private(set) var indexPlaces: [String: (file: String, line: Int)] = [:]
 
@@ -28,6 +30,11 @@ struct SchemaScript {
         scratch = try Connection.scratch()
         defer { scratch.close() }
         for file in files { try run(file) }
+        for dropped in droppedTables where tables.contains(where: { $0.shape.name == dropped.name }) {
+            throw .schema(
+                file: dropped.file, line: dropped.line,
+                message: "table '\(dropped.name)' is declared by the same schema: remove its CREATE TABLE or this DROP TABLE")
+        }
         for index in tables.indices {
             // Read once more: indexes may have followed.
             guard let shape = try scratch.shape(of: tables[index].shape.name) else { continue }
@@ -56,6 +63,11 @@ struct SchemaScript {
             do throws(StoreError) {
                 let prepared = try scratch.prepareNext(text, from: start)
                 end = prepared.end
+                if kind == .dropTable {
+                    droppedTables.append((try Self.droppedTable(text, from: start, file.path, line), file.path, line))
+                    offset = end
+                    continue
+                }
                 try runStatement(prepared.statement, kind, Array(text[start..<end]), file, line)
             } catch {
                 if case .schema = error { throw error }
@@ -66,7 +78,7 @@ struct SchemaScript {
         }
     }
 
-    private enum StatementKind { case createTable, createIndex, dropIndex }
+    private enum StatementKind { case createTable, createIndex, dropIndex, dropTable }
 
     /// What the statement is, by its first words. Refuses everything that is not allowed in schema files.
     private static func kind(of text: [UInt8], from start: Int, _ file: String, _ line: Int) throws(StoreError) -> StatementKind {
@@ -86,12 +98,17 @@ struct SchemaScript {
                 throw .schema(file: file, line: line, message: "DROP INDEX is only supported as DROP INDEX IF EXISTS")
             }
             return .dropIndex
+        case ("DROP", "TABLE"):
+            guard words.count > 3, words[2] == "IF", words[3] == "EXISTS" else {
+                throw .schema(file: file, line: line, message: "DROP TABLE is only supported as DROP TABLE IF EXISTS")
+            }
+            return .dropTable
         default:
             let what = words.prefix(2).filter { !$0.isEmpty }.joined(separator: " ")
             throw .schema(
                 file: file, line: line,
                 message:
-                    "\(what.isEmpty ? "this" : what) is not supported: a schema has CREATE TABLE, CREATE INDEX and DROP INDEX IF EXISTS"
+                    "\(what.isEmpty ? "this" : what) is not supported: a schema has CREATE TABLE, CREATE INDEX, DROP INDEX and DROP TABLE IF EXISTS"
             )
         }
     }
@@ -119,11 +136,24 @@ struct SchemaScript {
             tables.append(declaration)
         case .createIndex:
             if let name = after.indexes.first(where: { !before.indexes.contains($0) }) { indexPlaces[name] = (file.path, line) }
+        case .dropTable: break
         case .dropIndex:
             if after.indexes.count < before.indexes.count {
                 throw .schema(file: file.path, line: line, message: "an index that the same schema creates cannot be dropped")
             }
         }
+    }
+
+    /// The name behind DROP TABLE IF EXISTS.
+    private static func droppedTable(_ text: [UInt8], from start: Int, _ file: String, _ line: Int) throws(StoreError) -> String {
+        var scanner = SQLScanner(text, from: start)
+        for _ in 0..<4 { _ = scanner.next() }
+        guard let token = scanner.next() else { throw .schema(file: file, line: line, message: "DROP TABLE names no table") }
+        if let dot = scanner.next(), dot.kind == .symbol(UInt8(ascii: ".")) {
+            throw .schema(file: file, line: line, message: "DROP TABLE takes the name of a table, without the name of a database")
+        }
+        // Names without quotes as they are written, like the tables that are there.
+        return token.kind == .word ? String(decoding: text[token.range], as: UTF8.self) : scanner.text(of: token)
     }
 
     /// CREATE TABLE … AS SELECT has no parenthesis behind the name.

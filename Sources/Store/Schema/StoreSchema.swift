@@ -4,20 +4,28 @@ extension Store {
     /// Brings the database's tables in line with schema files, in one transaction: creates tables, adds columns, creates, replaces and
     /// drops indexes of the tables that the files declare. Tables that no file declares are left alone.
     ///
-    /// Throws `StoreError.schema` with file and line for what cannot be parsed, replicated, or done without losing data. A column
-    /// that is added sends nothing to anybody. A table that exists already, and is not replicated yet, becomes replicated with its rows.
-    public func applySchema(_ files: [SchemaFile]) throws(StoreError) -> SchemaReport {
+    /// Throws `StoreError.schema` with file and line for what cannot be parsed or replicated, or would lose data. A column that is added
+    /// sends nothing to anybody. A table that exists already, and is not replicated yet, becomes replicated with its rows.
+    ///
+    /// What was dropped is cleared away, and changes of peers that waited for this schema are merged, step by step in `upkeep`.
+    ///
+    /// - Parameter allowDestructive: also drops columns that are no longer declared and tables that `DROP TABLE IF EXISTS` names, and
+    ///   changes columns: what they held is lost on this node.
+    public func applySchema(_ files: [SchemaFile], allowDestructive: Bool = false) throws(StoreError) -> SchemaReport {
         try checkUsable()
         let script = try SchemaScript(files)
-        let plan = try SchemaPlan(script, connection, catalog)
+        let plan = try SchemaPlan(script, connection, catalog, allowDestructive: allowDestructive)
         var report = SchemaReport()
         if plan.isEmpty { return report }
         let adoption = try write(changesMemory: true) { () throws(StoreError) in
             for table in plan.tables { try apply(table, script, &report) }
+            for name in plan.droppedTables { try dropTable(name, &report) }
+            for name in plan.foregoneTables { _ = try SchemaBookkeeping.noteDropped(connection, DroppedName(table: name)) }
             try reloadCatalog()
             return try adoptRows(report.adoptedTables)
         }
         if let adoption { committed(adoption) }
+        upkeepState.schemaChanged()
         report.adoption = adoption?.version == nil ? nil : adoption
         report.sort()
         return report
@@ -25,6 +33,7 @@ extension Store {
 
     private func apply(_ plan: SchemaPlan.TablePlan, _ script: SchemaScript, _ report: inout SchemaReport) throws(StoreError) {
         let shape = plan.table.shape
+        var created = plan.createdIndexes
         switch plan.step {
         case .create:
             try run(shape.sql, plan.table)
@@ -34,7 +43,7 @@ extension Store {
             try makeReplicated(shape)
             report.adoptedTables.append(shape.name)
         case .addColumns(let columns):
-            try execute("DROP INDEX IF EXISTS \(quoted(Table.guardIndex(of: shape.name)))")
+            try dropGuards(shape.name)
             for column in columns {
                 guard let text = plan.table.columnTexts[column.name] else {
                     throw plan.table.error("column '\(column.name)' cannot be found in the text of table '\(shape.name)'")
@@ -42,75 +51,37 @@ extension Store {
                 try run("ALTER TABLE \(quoted(shape.name)) ADD COLUMN \(text)", plan.table, column: column.name)
                 report.addedColumns.append("\(shape.name).\(column.name)")
             }
-            try execute(guardIndex(shape))
+            try makeGuards(shape)
+            try registerColumns(shape)
+        case .rebuild(let rebuild):
+            try self.rebuild(plan.table, rebuild, &report)
+            created = shape.createdIndexes
         case nil: break
         }
         for index in plan.droppedIndexes {
-            try execute("DROP INDEX \(quoted(index.name))")
+            try connection.execute("DROP INDEX IF EXISTS \(quoted(index.name))")
             report.droppedIndexes.append(index.name)
         }
-        for index in plan.createdIndexes {
+        for index in created {
             guard let sql = index.sql else { continue }
             let place = script.indexPlaces[index.name] ?? (plan.table.file, plan.table.line)
             do throws(StoreError) {
-                try execute(sql)
+                try connection.execute(sql)
             } catch {
+                if error.isFatal { throw error }
                 throw .schema(file: place.file, line: place.line, message: error.description)
             }
-            report.createdIndexes.append(index.name)
         }
+        report.createdIndexes += plan.createdIndexes.map(\.name)
     }
 
-    private func execute(_ sql: String) throws(StoreError) { try connection.execute(sql) }
-
-    private func run(_ sql: String, _ table: SchemaScript.Declaration, column: String? = nil) throws(StoreError) {
+    func run(_ sql: String, _ table: SchemaScript.Declaration, column: String? = nil) throws(StoreError) {
         do throws(StoreError) {
-            try execute(sql)
+            try connection.execute(sql)
         } catch {
             if error.isFatal { throw error }
             throw table.error(error.description, column: column)
         }
-    }
-
-    // MARK: Clocks and guards
-
-    /// Gives a table what it needs beside itself: clock records, tombstones, and the guards against writers that are not us.
-    private func makeReplicated(_ shape: TableShape) throws(StoreError) {
-        let clock = quoted(Table.clockTable(of: shape.name))
-        if shape.keying == .packedKey {
-            try execute("CREATE TABLE \(clock) (key BLOB NOT NULL PRIMARY KEY, clock BLOB NOT NULL) WITHOUT ROWID")
-        } else {
-            try execute("CREATE TABLE \(clock) (key INTEGER PRIMARY KEY, clock BLOB NOT NULL)")
-        }
-        try execute(
-            """
-            CREATE TABLE \(quoted(Table.tombstoneTable(of: shape.name))) (key BLOB NOT NULL PRIMARY KEY, length INTEGER NOT NULL,
-                site INTEGER NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL) WITHOUT ROWID
-            """)
-        try execute(guardIndex(shape))
-        // Inserts and updates have to maintain the index; a deletion without WHERE need not, so that it gets a trigger.
-        try execute(
-            """
-            CREATE TRIGGER \(quoted(Table.guardTrigger(of: shape.name))) BEFORE DELETE ON \(quoted(shape.name))
-            WHEN \(Connection.guardFunction)() BEGIN SELECT 1; END
-            """)
-        let insert = try connection.prepareUncached("INSERT INTO __patina_tables (name) VALUES (?1)")
-        try insert.bind(1, text: shape.name)
-        try insert.run()
-    }
-
-    /// An index that is always empty, and that nobody can maintain who does not know its function. It names every column, because an
-    /// update of a column that no index names would not look at it.
-    private func guardIndex(_ shape: TableShape) -> String {
-        let columns = shape.columns.filter { $0.kind == .ordinary }.map { quoted($0.name) }
-        // In groups, because SQLite bounds the depth of an expression.
-        let groups = stride(from: 0, to: columns.count, by: 40).map { start in
-            "(" + columns[start..<min(start + 40, columns.count)].map { "\($0) IS NOT \($0)" }.joined(separator: " OR ") + ")"
-        }
-        return """
-            CREATE INDEX \(quoted(Table.guardIndex(of: shape.name))) ON \(quoted(shape.name)) (\(quoted(shape.keyColumns[0].name)))
-            WHERE \(Connection.guardFunction)() AND (\(groups.joined(separator: " OR ")))
-            """
     }
 
     // MARK: Adoption
@@ -131,8 +102,4 @@ extension Store {
         }
         return try flush([])
     }
-}
-
-extension SchemaPlan {
-    var isEmpty: Bool { tables.allSatisfy { $0.step == nil && $0.droppedIndexes.isEmpty && $0.createdIndexes.isEmpty } }
 }

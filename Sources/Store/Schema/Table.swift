@@ -1,7 +1,7 @@
 import PatinaProtocol
 
 /// How a table's clock records find their rows.
-enum Keying: Hashable {
+enum Keying: Int, Hashable {
     /// The primary key is the rowid: it cannot be renumbered.
     case rowidAlias
     /// By rowid. Each record carries a hash of the key, because a dump and restore renumbers rowids.
@@ -29,8 +29,8 @@ struct KeyColumn {
     let affinity: Affinity
 }
 
-/// A replicated column outside the primary key. Its number is its place among these, in the order of declaration, so that columns
-/// that are added later leave the numbers of the others alone.
+/// A replicated column outside the primary key. In memory its number is its place among these, in the order of declaration; on disk it
+/// is one that is never given out again (`Table.recordNumbers`).
 struct Column {
     let name: String
     let hook: HookIndexes
@@ -49,6 +49,11 @@ final class Table {
     let columns: [Column]
     /// Column numbers by name.
     let columnNumbers: [String: Int]
+    /// The numbers by which clock records know the columns, in the order of `columns`; nil as long as they are the same, which is
+    /// until a column is dropped.
+    let recordNumbers: [Int]?
+    /// Columns by the numbers of clock records; -1 for those that were dropped.
+    let columnsByRecordNumber: [Int]
     /// A name for the rowid that no column hides. Empty for `packedKey`.
     let rowidName: String
     /// False as long as no row of this table was ever deleted: an insert then need not look for a tombstone.
@@ -57,8 +62,8 @@ final class Table {
     let statements: TableStatements
 
     init(
-        id: Int64, name: String, keying: Keying, keyColumns: [KeyColumn], columns: [Column], rowidName: String, mayHaveTombstones: Bool,
-        connection: Connection
+        id: Int64, name: String, keying: Keying, keyColumns: [KeyColumn], columns: [Column], recordNumbers: [Int], recordColumns: Int,
+        rowidName: String, mayHaveTombstones: Bool, connection: Connection
     ) {
         self.id = id
         self.name = name
@@ -70,9 +75,38 @@ final class Table {
         var byName: [String: Int] = [:]
         for (number, column) in columns.enumerated() { byName[column.name] = number }
         columnNumbers = byName
+        self.recordNumbers = recordNumbers.elementsEqual(0..<recordColumns) ? nil : recordNumbers
+        var byNumber = Array(repeating: -1, count: recordColumns)
+        for (column, number) in recordNumbers.enumerated() { byNumber[number] = column }
+        columnsByRecordNumber = byNumber
         statements = TableStatements(
             connection: connection, name: name, keying: keying, keys: keyColumns.map(\.name), columns: columns.map(\.name), rowid: rowidName
         )
+    }
+
+    /// The clock as records have it: by numbers that outlive dropped columns.
+    func recorded(_ clock: RowClock) -> RowClock {
+        guard let recordNumbers else { return clock }
+        var result = clock
+        for index in result.cells.indices { result.cells[index].column = recordNumbers[result.cells[index].column] }
+        result.cells.sort { $0.column < $1.column }
+        return result
+    }
+
+    /// The clock of a record, without cells of columns that were dropped. When nothing else said that the row exists, one of those
+    /// cells becomes the sentinel that a row without columns has.
+    func current(_ recorded: RowClock) -> RowClock {
+        guard recordNumbers != nil else { return recorded }
+        var result = recorded
+        result.cells.removeAll { columnsByRecordNumber[$0.column] < 0 }
+        if result.cells.isEmpty, result.sentinel == nil,
+            let first = recorded.cells.min(by: { ($0.version, $0.sequence, $0.site) < ($1.version, $1.sequence, $1.site) })
+        {
+            result.sentinel = SentinelClock(site: first.site, version: first.version, sequence: first.sequence)
+        }
+        for index in result.cells.indices { result.cells[index].column = columnsByRecordNumber[result.cells[index].column] }
+        result.cells.sort { $0.column < $1.column }
+        return result
     }
 
     var clockTable: String { Self.clockTable(of: name) }

@@ -12,6 +12,9 @@ struct ChunkCutter {
     let chunkBytes: Int
     private(set) var chunks: [Chunk] = []
 
+    /// What may be missing in the version, because it was dropped here.
+    var omitted: [Changeset.Table] = []
+
     private var writer = ChangesetWriter()
     /// The first sequence number of the chunk that is being filled.
     private var start: UInt64
@@ -110,6 +113,7 @@ struct ChunkCutter {
         guard let id = ChunkID(actor: actor, version: version, sequences: start...end, lastSequence: lastSequence) else {
             preconditionFailure("a chunk lies within its version")
         }
+        writer.omitted = omitted
         chunks.append(Chunk(id: id, timestamp: timestamp, body: writer.finish()))
         writer = ChangesetWriter()
         wireTables.removeAll(keepingCapacity: true)

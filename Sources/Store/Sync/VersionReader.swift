@@ -163,7 +163,9 @@ struct VersionReader {
     private func serve(_ stored: StoredVersion, only sequences: IntervalSet?, into answer: inout Answer) throws(StoreError) -> [ReadRequest
         .Want]
     {
-        let rows = try VersionRows(stored, connection: connection, catalog: catalog, sites: sites)
+        let rows = try VersionRows(
+            stored, connection: connection, catalog: catalog, sites: sites,
+            thin: try ThinVersions(connection, site: stored.site, stored.version))
         guard !rows.isEmpty else {
             answer.takeEmpty(stored.actor, stored.version...stored.version)
             return []

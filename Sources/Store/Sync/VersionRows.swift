@@ -13,16 +13,19 @@ struct VersionRows {
     private let stored: StoredVersion
     private let catalog: Catalog
     private let sites: SiteTable
+    private let omitted: [Changeset.Table]
     private var pieces: [Piece] = []
 
-    var isEmpty: Bool { pieces.isEmpty }
+    /// True when nothing is left of the version, for whoever asks.
+    var isEmpty: Bool { pieces.isEmpty && omitted.isEmpty }
 
-    init(_ stored: StoredVersion, connection: Connection, catalog: Catalog, sites: SiteTable) throws(StoreError) {
+    init(_ stored: StoredVersion, connection: Connection, catalog: Catalog, sites: SiteTable, thin: ThinVersions) throws(StoreError) {
         self.stored = stored
         self.catalog = catalog
         self.sites = sites
         var listed: [(table: Int, row: ListedRow)] = []
         do {
+            omitted = try thin.omitted(stored, in: catalog)
             try KeyList.forEach(stored.keys, in: catalog) { id, row in
                 if let table = catalog.index(ofID: id) { listed.append((table, row)) }
             }
@@ -110,7 +113,9 @@ struct VersionRows {
 
     private func decode(_ record: [UInt8], _ table: Table) throws(StoreError) -> RowClock {
         do {
-            return try ClockRecord.decode(record, keying: table.keying, columns: table.columns.count, sites: sites.count).clock
+            let decoded = try ClockRecord.decode(
+                record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
+            return table.current(decoded.clock)
         } catch {
             throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
         }
@@ -123,6 +128,7 @@ struct VersionRows {
         var cutter = ChunkCutter(
             actor: stored.actor, version: stored.version, timestamp: stored.timestamp, lastSequence: stored.lastSequence,
             from: range.lowerBound, chunkBytes: chunkBytes)
+        cutter.omitted = omitted
         var delivered = 0
         for piece in pieces where piece.sequences.overlaps(range) {
             try add(piece, within: piece.sequences.clamped(to: range), to: &cutter)

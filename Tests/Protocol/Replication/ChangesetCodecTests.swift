@@ -35,6 +35,9 @@ struct ChangesetCodecTests {
             }
             changeset.rows.append(row)
         }
+        for table in 0..<(random.below(4) == 0 ? random.below(3) : 0) {
+            changeset.omitted.append(.init(name: "gone\(table)", columns: (0..<random.below(3)).map { "column \($0)" }))
+        }
         return changeset
     }
 

@@ -26,7 +26,6 @@ let package = Package(
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
     ],
     targets: [
         // System libraries.
@@ -45,13 +44,13 @@ let package = Package(
             name: "PatinaStore",
             dependencies: ["PatinaProtocol", "CSQLite"],
             path: "Sources/Store", swiftSettings: strict),
+        .target(name: "PatinaTOML", path: "Sources/TOML", swiftSettings: strict),
         .target(
             name: "PatinaSim",
             dependencies: [
-                "PatinaProtocol", "PatinaStore", "CSQLite",
+                "PatinaProtocol", "PatinaStore", "PatinaTOML", "CSQLite",
                 .product(name: "OrderedCollections", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "TOMLKit", package: "TOMLKit"),
             ],
             path: "Sources/Sim", swiftSettings: strict),
         .target(
@@ -67,7 +66,7 @@ let package = Package(
         .target(
             name: "PatinaAgent",
             dependencies: [
-                "PatinaProtocol", "PatinaStore", "PatinaRuntime",
+                "PatinaProtocol", "PatinaStore", "PatinaRuntime", "PatinaTOML",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -97,6 +96,7 @@ let package = Package(
         .testTarget(name: "ProtocolTests", dependencies: ["PatinaProtocol"], path: "Tests/Protocol", swiftSettings: strict),
         .testTarget(
             name: "StoreTests", dependencies: ["PatinaStore", "CSQLite"], path: "Tests/Store", exclude: ["Vectors"], swiftSettings: strict),
+        .testTarget(name: "TOMLTests", dependencies: ["PatinaTOML", "PatinaProtocol"], path: "Tests/TOML", swiftSettings: strict),
         .testTarget(name: "SimTests", dependencies: ["PatinaSim", "CSQLite"], path: "Tests/Sim", swiftSettings: strict),
         .testTarget(
             name: "RuntimeTests", dependencies: ["PatinaRuntime"], path: "Tests/Runtime", exclude: ["QUIC/aioquic_peer.py"],

@@ -12,13 +12,14 @@ enum DependencyLaw {
     static let allowed: [String: Set<String>] = [
         "CSQLite": [], "CNgtcp2": [], "CGnuTLS": [],
         "Protocol": collections,
+        "TOML": [],
         "Store": collections.union(["PatinaProtocol", "CSQLite", "Synchronization", "Glibc", "Musl", "Darwin"]),
-        "Sim": collections.union(["PatinaProtocol", "PatinaStore", "CSQLite", "Crypto", "TOMLKit", "Glibc", "Musl", "Darwin"]),
+        "Sim": collections.union(["PatinaProtocol", "PatinaStore", "CSQLite", "PatinaTOML", "Crypto", "Glibc", "Musl", "Darwin"]),
         "Runtime": collections.union(system).union(sockets).union([
             "PatinaProtocol", "PatinaStore", "CNgtcp2", "CGnuTLS", "Logging",
         ]),
         "Agent": collections.union(system).union(sockets).union([
-            "PatinaProtocol", "PatinaStore", "PatinaRuntime", "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
+            "PatinaProtocol", "PatinaStore", "PatinaRuntime", "PatinaTOML", "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
             "NIOHTTPTypesHTTP2", "Logging", "Hummingbird", "HummingbirdCore", "ServiceLifecycle", "UnixSignals", "AsyncHTTPClient",
             "HTTPTypes",
             "X509", "Crypto", "SwiftASN1",
@@ -70,7 +71,8 @@ enum DependencyLaw {
             ("Sources/Protocol/Basics/A.swift", "Foundation"), ("Sources/Protocol/Node/A.swift", "PatinaStore"),
             ("Sources/Store/A.swift", "Foundation"), ("Sources/Store/A.swift", "PatinaSim"), ("Sources/Sim/A.swift", "PatinaRuntime"),
             ("Sources/Sim/A.swift", "NIOCore"), ("Sources/Runtime/A.swift", "PatinaSim"), ("Sources/Runtime/A.swift", "PatinaAgent"),
-            ("Sources/Agent/A.swift", "PatinaSim"), ("Sources/Agent/A.swift", "ArgumentParser"), ("Sources/patina/A.swift", "CSQLite"),
+            ("Sources/Agent/A.swift", "PatinaSim"), ("Sources/TOML/A.swift", "PatinaProtocol"),
+            ("Sources/Agent/A.swift", "ArgumentParser"), ("Sources/patina/A.swift", "CSQLite"),
         ])
     func forbiddenImport(path: String, module: String) {
         let samples = ["import \(module)", "@preconcurrency public import struct \(module).Thing", "  private import \(module)"]

@@ -123,6 +123,11 @@ def test_typos(workspace):
     broken.write_text(text + "\n[run\n")
     done = simulate(workspace, broken, expect=2)
     check("broken.toml" in done.stderr, f"broken TOML: {done.stderr}")
+    # A reader that asserts what a text may well not be ends the process on these.
+    for poison in ("[=]", "[.]", "at = 10:2", "at = 2026-11-22T1"):
+        broken.write_text(poison + "\n" + text)
+        done = simulate(workspace, broken, expect=2)
+        check("broken.toml:1: not valid TOML" in done.stderr, f"{poison}: {done.stderr}")
     done = simulate(workspace, workspace.directory / "nothing.toml", expect=2)
     check("nothing.toml" in done.stderr, f"no file: {done.stderr}")
 

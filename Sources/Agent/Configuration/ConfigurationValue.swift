@@ -1,3 +1,5 @@
+import PatinaTOML
+
 /// A value of the configuration tree, from the file or from an environment variable.
 enum ConfigurationValue: Hashable, Sendable {
     case string(String)

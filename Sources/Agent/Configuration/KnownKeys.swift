@@ -1,3 +1,5 @@
+import PatinaTOML
+
 /// Every key that a configuration may have: Corrosion's, and a few of ours. `docs/configuration.md` describes them.
 enum KnownKeys {
     /// What becomes of a key.
@@ -74,10 +76,12 @@ enum KnownKeys {
     /// The known key that an unknown one was probably meant to be.
     static func nearest(to path: [String]) -> String? {
         guard let last = path.last else { return nil }
-        if path.count == 1 { return nearestSpelling(of: last, among: sections) }
+        if path.count == 1 { return Spelling.nearest(to: last, among: sections, slips: 1) }
         let parent = Array(path.dropLast())
         let siblings = all.filter { Array($0.path.dropLast()) == parent && $0.path.last != "*" }
-        if let near = nearestSpelling(of: last, among: siblings.compactMap(\.path.last)) { return (parent + [near]).joined(separator: ".") }
+        if let near = Spelling.nearest(to: last, among: siblings.compactMap(\.path.last), slips: 1) {
+            return (parent + [near]).joined(separator: ".")
+        }
         // Spelled right, but in the wrong section.
         let elsewhere = all.first { $0.path.last == last && $0.use == .used }
         return elsewhere?.path.joined(separator: ".")
@@ -86,31 +90,4 @@ enum KnownKeys {
     private static func key(_ path: String, _ aliases: String...) -> Key { Key(path: parts(path), aliases: aliases, use: .used) }
 
     private static func parts(_ path: String) -> [String] { path.split(separator: ".").map(String.init) }
-}
-
-/// The candidate with the fewest insertions, deletions, substitutions and swaps of neighbours from `word`, when they are
-/// few enough for a slip: at most a third of the word, and at least one. Ties go to the first candidate.
-func nearestSpelling(of word: String, among candidates: [String]) -> String? {
-    let limit = max(1, word.count / 3)
-    var best: (distance: Int, candidate: String)?
-    for candidate in candidates {
-        let distance = editDistance(Array(word.utf8), Array(candidate.utf8))
-        if distance <= limit, distance < best?.distance ?? .max { best = (distance, candidate) }
-    }
-    return best?.candidate
-}
-
-private func editDistance(_ left: [UInt8], _ right: [UInt8]) -> Int {
-    // Optimal string alignment; three rows of the table are enough.
-    var beforeLast = [Int](repeating: 0, count: right.count + 1)
-    var last = Array(0...right.count)
-    for i in 0..<left.count {
-        var row = [i + 1] + [Int](repeating: 0, count: right.count)
-        for j in 0..<right.count {
-            row[j + 1] = min(last[j + 1] + 1, row[j] + 1, last[j] + (left[i] == right[j] ? 0 : 1))
-            if i > 0, j > 0, left[i] == right[j - 1], left[i - 1] == right[j] { row[j + 1] = min(row[j + 1], beforeLast[j - 1] + 1) }
-        }
-        (beforeLast, last) = (last, row)
-    }
-    return last[right.count]
 }

@@ -1,4 +1,4 @@
-import TOMLKit
+import PatinaTOML
 
 /// A TOML document as a plain value. Tables keep their keys in ascending order.
 enum DocumentValue: Hashable, Sendable {
@@ -28,40 +28,39 @@ enum DocumentValue: Hashable, Sendable {
 
     /// Parses a document. Throws with the line when the text is not TOML.
     static func parse(_ text: String, file: String) throws(ScenarioError) -> DocumentValue {
-        if let zero = text.utf8.firstIndex(of: 0) {
-            let line = 1 + text.utf8[..<zero].count(where: { $0 == UInt8(ascii: "\n") })
-            throw ScenarioError(file: file, line: line, message: "the file contains a zero byte")
-        }
         let table: TOMLTable
-        do {
-            table = try TOMLTable(string: text)
-        } catch let error as TOMLParseError {
-            throw ScenarioError(file: file, line: error.source.begin.line, message: "not valid TOML: \(error.description)")
+        do throws(TOMLError) {
+            table = try TOMLParser.parse(text)
         } catch {
-            throw ScenarioError(file: file, line: nil, message: "not valid TOML: \(error)")
+            throw ScenarioError(file: file, line: error.line, message: "not valid TOML: column \(error.column): \(error.reason)")
         }
-        return try convert(table, file: file)
+        return .table(try convert(table, file: file))
     }
 
-    private static func convert(_ value: any TOMLValueConvertible, file: String) throws(ScenarioError) -> DocumentValue {
-        if let text = value.string { return .string(text) }
-        if let number = value.int { return .integer(number) }
-        if let number = value.double { return .number(number) }
-        if let truth = value.bool { return .boolean(truth) }
-        if let array = value.array {
+    private static func convert(_ table: TOMLTable, file: String) throws(ScenarioError) -> [Entry] {
+        var entries: [Entry] = []
+        entries.reserveCapacity(table.entries.count)
+        for entry in table.entries {
+            entries.append(Entry(key: entry.key, value: try convert(entry.value, line: entry.line, file: file)))
+        }
+        return entries.sorted { $0.key < $1.key }
+    }
+
+    private static func convert(_ value: TOMLValue, line: Int, file: String) throws(ScenarioError) -> DocumentValue {
+        switch value {
+        case .string(let text): return .string(text)
+        case .integer(let number): return .integer(Int(number))
+        case .float(let number): return .number(number)
+        case .boolean(let truth): return .boolean(truth)
+        case .dateTime(let text):
+            throw ScenarioError(file: file, line: line, message: "dates and times have no meaning in a scenario: \(text)")
+        case .array(let elements):
             var values: [DocumentValue] = []
-            for index in 0..<array.count { values.append(try convert(array[index], file: file)) }
+            values.reserveCapacity(elements.count)
+            for element in elements { values.append(try convert(element, line: line, file: file)) }
             return .array(values)
+        case .table(let table): return .table(try convert(table, file: file))
         }
-        if let table = value.table {
-            var entries: [Entry] = []
-            for key in table.keys.sorted() {
-                guard let inner = table[key] else { continue }
-                entries.append(Entry(key: key, value: try convert(inner, file: file)))
-            }
-            return .table(entries)
-        }
-        throw ScenarioError(file: file, line: nil, message: "dates and times have no meaning in a scenario: \(value.debugDescription)")
     }
 }
 

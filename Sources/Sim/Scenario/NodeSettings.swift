@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaTOML
 
 /// What a scenario says of its nodes: the protocol's own configuration, and what the simulated machine is like.
 public struct NodeSettings: Hashable, Sendable {

@@ -1,3 +1,5 @@
+import PatinaTOML
+
 /// `--set path=value`: replaces or adds one value of a scenario before it is read.
 ///
 /// A path names keys with points between them: `run.duration`, `node.swim.period`. An element of an array is named by its

@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaTOML
 
 /// Faults, checks, and what must fit together.
 extension ScenarioReader {

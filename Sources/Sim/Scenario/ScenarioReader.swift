@@ -1,5 +1,6 @@
 import PatinaProtocol
 import PatinaStore
+import PatinaTOML
 
 extension Scenario {
     /// Reads a scenario file. Schema files that it names are looked for beside it.

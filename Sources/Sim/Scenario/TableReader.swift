@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaTOML
 
 /// Where the values of a scenario come from: the file, and overrides from the command line.
 struct DocumentSource {

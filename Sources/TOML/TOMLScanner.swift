@@ -4,10 +4,14 @@
 /// key, the digits of a time), which ends the process: hence a reader of our own.
 struct TOMLScanner {
     let bytes: [UInt8]
+    /// Where each line starts.
+    private let lineStarts: [Int]
     private(set) var position = 0
 
     init(_ text: String) {
-        bytes = Array(text.utf8)
+        let bytes = Array(text.utf8)
+        self.bytes = bytes
+        lineStarts = [0] + bytes.indices.filter { bytes[$0] == UInt8(ascii: "\n") }.map { $0 + 1 }
         // The mark of the byte order.
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { position = 3 }
     }
@@ -35,12 +39,19 @@ struct TOMLScanner {
 
     func error(_ reason: String, at offset: Int? = nil) -> TOMLError {
         let offset = min(offset ?? position, bytes.count)
-        let before = bytes[..<offset]
-        let start = before.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
-        return TOMLError(line: line(at: offset), column: offset - start + 1, reason: reason)
+        let line = line(at: offset)
+        return TOMLError(line: line, column: offset - lineStarts[line - 1] + 1, reason: reason)
     }
 
-    func line(at offset: Int) -> Int { bytes[..<offset].reduce(1) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 } }
+    /// The line, from 1, that a byte stands in: how many lines start at or before it.
+    func line(at offset: Int) -> Int {
+        var (low, high) = (0, lineStarts.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if lineStarts[middle] <= offset { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
 
     // MARK: Between values
 

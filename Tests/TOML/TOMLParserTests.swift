@@ -1,10 +1,10 @@
 import PatinaProtocol
 import Testing
 
-@testable import PatinaAgent
+@testable import PatinaTOML
 
 @Suite("TOML")
-struct TOMLTests {
+struct TOMLParserTests {
     /// The value of `x`.
     private func value(_ text: String) throws -> TOMLValue? { try TOMLParser.parse("x = \(text)\n")["x"] }
 
@@ -168,7 +168,7 @@ struct TOMLTests {
         var random = Random(seed: seed)
         var accepted = 0
         for _ in 0..<2_000 {
-            let bytes = mutated(sample, &random)
+            let bytes = damaged(sample, &random)
             let text = String(decoding: bytes, as: UTF8.self)
             do {
                 _ = try TOMLParser.parse(text)
@@ -178,5 +178,22 @@ struct TOMLTests {
             }
         }
         #expect(accepted > 0)
+    }
+
+    /// A few changes of bytes: replaced, removed, repeated, cut off, and inserted where they have a meaning in TOML.
+    private func damaged(_ original: [UInt8], _ random: inout Random) -> [UInt8] {
+        var bytes = original
+        let meaningful = Array("[]{}\",:\\u0019-+.eE \n\t=#'tfn".utf8) + [0, 0x7F, 0x80, 0xC3, 0xED, 0xFF]
+        for _ in 0..<(1 + random.below(4)) {
+            let place = random.below(bytes.count)
+            switch random.below(5) {
+            case 0: bytes[place] = UInt8(truncatingIfNeeded: random.next())
+            case 1 where bytes.count > 1: bytes.remove(at: place)
+            case 2: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + random.below(12))], at: place)
+            case 3 where place > 0: bytes.removeSubrange(place...)
+            default: bytes.insert(meaningful[random.below(meaningful.count)], at: place)
+            }
+        }
+        return bytes
     }
 }

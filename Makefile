@@ -9,12 +9,12 @@ DEBUG := .build/debug/patina
 RELEASE := .build/release/patina
 # Tests that wait for sockets and threads. Beside whole simulations, which keep every core busy for minutes, they would wait in vain.
 WAITING := ^(RuntimeTests|AgentTests)\.
-FORMATTED := Package.swift Sources Tests
+FORMATTED := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources
 
-.PHONY: help deps build release demo test lint format unit e2e measure clean
+.PHONY: help deps build release demo test lint format unit e2e measure bench-store clean
 
 help: ## List every target
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install missing Debian packages and the Python environment of the tests (nothing missing: no network)
 	@scripts/install-dependencies.sh
@@ -53,5 +53,9 @@ e2e: release ## Run the end-to-end tests alone (ONLY=name picks some; see script
 measure: release ## Print the figures of results/skeleton.md as measured on this machine
 	python3 scripts/measure/run.py --patina $(RELEASE) $(ONLY)
 
+bench-store: deps ## Measure the store beside plain SQLite, one JSON object a line (OPTIONS="--only write8 --rounds 3")
+	@$(SWIFT) build -c release --package-path Benchmarks --product StoreBenchmark >&2
+	@Benchmarks/.build/release/StoreBenchmark $(OPTIONS)
+
 clean: ## Delete what was built, and the Python environment
-	rm -rf .build .venv runs
+	rm -rf .build Benchmarks/.build .venv runs

@@ -10,6 +10,7 @@ let package = Package(
         .executable(name: "patina", targets: ["patina"]),
         .library(name: "PatinaProtocol", targets: ["PatinaProtocol"]),
         .library(name: "PatinaStore", targets: ["PatinaStore"]),
+        .library(name: "CSQLite", targets: ["CSQLite"]),
         .library(name: "PatinaSim", targets: ["PatinaSim"]),
     ],
     dependencies: [

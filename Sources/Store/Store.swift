@@ -22,6 +22,7 @@ public final class Store {
     let connection: Connection
     let context: CaptureContext
     let sites: SiteTable
+    let overlay = ClockOverlay()
     /// Index of our own actor in `sites`.
     let ownSite: Int
     var catalog: Catalog
@@ -71,6 +72,8 @@ public final class Store {
         context.schemaChanged(catalog)
         do throws(StoreError) {
             try reloadLedger()
+            try clocks.refresh(fromStart: true)
+            try foldClocksOfFormerIdentity()
             try restoreClock()
         } catch {
             close()
@@ -112,7 +115,7 @@ public final class Store {
             switch operation {
             case .apply(let chunks, let empties): return try apply(chunks, empties)
             case .read(let request):
-                return try VersionReader(connection: connection, catalog: catalog, sites: sites, limits: options.limits).read(request)
+                return try VersionReader(clocks: clocks, limits: options.limits).read(request)
             case .saveMembers(let members):
                 try write { () throws(StoreError) in try Bookkeeping.writeMembers(connection, members) }
                 return .savedMembers
@@ -137,11 +140,12 @@ public final class Store {
     /// Runs `body` in a write transaction that holds the write lock from the start. When anything fails, everything is taken back;
     /// what `body` may have changed in memory is read again if `changesMemory` says so.
     func write<Result>(changesMemory: Bool = false, _ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
+        let changes = overlay.changes
         do throws(StoreError) {
             try beginWriting()
             let result = try body()
             context.phase = .own
-            try connection.statement("COMMIT").run()
+            try connection.statement(.commit).run()
             return result
         } catch {
             context.phase = .own
@@ -150,20 +154,23 @@ public final class Store {
             context.setCapturing(true)
             unwrittenVersions = Self.unwrittenVersionLimit
             note(error)
-            if changesMemory, failure == nil { try reloadMemory() }
+            if failure == nil {
+                try restoreClocks(changes: changes)
+                if changesMemory { try reloadMemory() }
+            }
             throw error
         }
     }
 
     /// Begins a transaction that holds the write lock from the start.
     func beginWriting() throws(StoreError) {
-        try connection.statement("BEGIN IMMEDIATE").run()
+        try connection.statement(.begin).run()
         try noticeOtherWriters()
     }
 
     /// Somebody else committed, past the guards: what we know from reading earlier may be stale.
     private func noticeOtherWriters() throws(StoreError) {
-        let statement = try connection.statement("PRAGMA data_version")
+        let statement = try connection.statement(.dataVersion)
         guard try statement.step() else { return }
         let version = statement.integer(0)
         statement.reset()
@@ -177,6 +184,7 @@ public final class Store {
         try reloadLedger()
         if try connection.integer("PRAGMA schema_version") != catalog.schemaVersion { try reloadCatalog() }
         catalog.dropped = try SchemaBookkeeping.readDropped(connection)
+        try clocks.refresh(fromStart: true)
     }
 
     func reloadCatalog() throws(StoreError) {

@@ -59,6 +59,7 @@ extension Store {
         let sites = SiteTable()
         let site = try sites.makeOrdinal(of: identity, connection)
         try Bookkeeping.writeMeta(connection, "site", Int64(site))
+        try Bookkeeping.writeMeta(connection, "folded", Bookkeeping.versionID(site, 0))
     }
 
     /// A version 4 UUID from the system's randomness.

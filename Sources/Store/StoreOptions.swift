@@ -22,6 +22,9 @@ public struct StoreOptions: Sendable {
     public var synchronous: Synchronous = .normal
     /// Bound of the writing connection's page cache.
     public var cacheKiB = 1_048_576
+    /// Clocks of local versions that may wait in memory, and in the rows of their versions, before they are written to their tables
+    /// (in a simulation at most 1,024). Bounds the memory, the time of opening, and the work that one transaction may meet.
+    public var unfoldedClocks = 16_384
     public var limits = Limits()
     /// Nanoseconds since 1970.
     public var wallClock: @Sendable () -> Int64 = systemWallClock

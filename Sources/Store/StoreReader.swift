@@ -6,6 +6,8 @@ public final class StoreReader {
     private let connection: Connection
     private let options: StoreOptions
     private let sites = SiteTable()
+    /// What the writer has not folded yet, as of the last read.
+    private let overlay = ClockOverlay()
     /// Loaded when it is first needed, and again after a change of the schema.
     private var catalog: Catalog?
     private let authorizer = ReadAuthorizer()
@@ -50,15 +52,18 @@ public final class StoreReader {
             connection.recycle(prepared, statement.sql)
             throw error
         }
-        return RowCursor(prepared, sql: statement.sql, connection)
+        return RowCursor(prepared, statement, connection)
     }
 
     /// Serves versions to a peer, as `Store.perform(.read)` does.
     public func read(_ request: ReadRequest) -> StoreResult {
         do throws(StoreError) {
             guard !isClosed else { throw .closed }
-            return try VersionReader(connection: connection, catalog: try freshCatalog(), sites: sites, limits: options.limits).read(
-                request)
+            return try VersionReader(
+                clocks: ClockTables(sites: sites, overlay: overlay, connection: connection, catalog: try freshCatalog()),
+                limits: options.limits,
+                refreshesClocks: true
+            ).read(request)
         } catch {
             return .failed(reason: error.description)
         }
@@ -98,12 +103,13 @@ public final class RowCursor {
     /// The names of the result's columns.
     public let columns: [String]
     private let connection: Connection
-    private let sql: String
+    /// What was asked. Its parameters are bound without a copy, and so have to live as long as the cursor.
+    private let query: Statement
     private var statement: PreparedStatement?
 
-    init(_ statement: PreparedStatement, sql: String, _ connection: Connection) {
+    init(_ statement: PreparedStatement, _ query: Statement, _ connection: Connection) {
         self.statement = statement
-        self.sql = sql
+        self.query = query
         self.connection = connection
         columns = (0..<statement.columnCount).map { sqlite3_column_name(statement.handle, $0).map { String(cString: $0) } ?? "" }
     }
@@ -129,7 +135,7 @@ public final class RowCursor {
     public func finish() {
         guard let statement else { return }
         self.statement = nil
-        connection.recycle(statement, sql)
+        connection.recycle(statement, query.sql)
     }
 }
 

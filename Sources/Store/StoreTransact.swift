@@ -19,33 +19,44 @@ extension Store {
     /// Runs the statements within the open transaction and turns what they changed into a version. The caller commits.
     func capture(_ statements: [Statement], willRun: () -> Void) throws(StoreError) -> TransactionOutcome {
         context.beginTransaction()
-        try connection.statement(SavepointModule.enlist).run()
-        var results: [StatementResult] = []
-        results.reserveCapacity(statements.count)
-        for statement in statements {
-            willRun()
-            results.append(try run(statement))
-        }
+        try connection.statement(.enlist).run()
+        let results = try run(statements, willRun)
         willRun()
         return try flush(results)
     }
 
-    private func run(_ statement: Statement) throws(StoreError) -> StatementResult {
-        let start = now()
+    /// Runs the statements of one transaction.
+    private func run(_ statements: [Statement], _ willRun: () -> Void) throws(StoreError) -> [StatementResult] {
+        var results: [StatementResult] = []
+        results.reserveCapacity(statements.count)
+        var start = now()
+        for statement in statements {
+            willRun()
+            let rows = try run(statement)
+            // One reading ends a statement and begins the next.
+            let end = now()
+            results.append(StatementResult(rowsAffected: rows, duration: end - start))
+            start = end
+        }
+        return results
+    }
+
+    /// Returns the number of rows that the statement changed.
+    private func run(_ statement: Statement) throws(StoreError) -> Int {
         context.phase = .user
         context.refusal = nil
         defer { context.phase = .own }
         do throws(StoreError) {
             let prepared = try connection.userStatement(statement.sql)
             defer { connection.recycle(prepared, statement.sql) }
+            // What is bound belongs to the statement, which lives until the parameters are cleared.
             try statement.bind(to: prepared)
             if try prepared.step() {
                 throw .statementRefused(message: "Execute returned results - did you mean to call query?", sql: statement.sql)
             }
             if let violation = context.buffer.violation { throw violation }
             let isReadOnly = sqlite3_stmt_readonly(prepared.handle) != 0
-            let rows = isReadOnly ? 0 : Int(sqlite3_changes64(connection.handle))
-            return StatementResult(rowsAffected: rows, duration: now() - start)
+            return isReadOnly ? 0 : Int(sqlite3_changes64(connection.handle))
         } catch {
             if let refusal = context.refusal { throw .statementRefused(message: refusal, sql: statement.sql) }
             throw error
@@ -56,27 +67,45 @@ extension Store {
     func flush(_ results: [StatementResult]) throws(StoreError) -> TransactionOutcome {
         let timestamp = clock.tick(wall: options.wallClock())
         var outcome = TransactionOutcome(results: results, version: nil, timestamp: timestamp, chunks: [])
-        let head = ledger.head(of: actor)
+        let next = ledger.head(of: actor) + 1
         if !context.buffer.isEmpty {
-            guard head < Bookkeeping.lastVersion else { throw .tooLarge(message: "the actor's version numbers are used up") }
+            guard next <= Bookkeeping.lastVersion else { throw .tooLarge(message: "the actor's version numbers are used up") }
             context.setCapturing(false)
-            let clocks = ClockTables(sites: sites)
-            var folder = TransactionFolder(context.buffer, tables: catalog.tables, clocks: clocks, site: ownSite, version: head + 1)
+            let clocks = clocks
+            var folder = TransactionFolder(context.buffer, tables: catalog.tables, clocks: clocks, site: ownSite, version: next)
             let folded = try folder.fold()
+            // So large a transaction would fill the overlay by itself: its clocks go to their tables.
+            let isLarge = folded.rows.count > unfoldedLimit / 4
+            if isLarge || overlay.weight + folded.rows.count > unfoldedLimit || overlay.bytes.count > Self.unfoldedBytes {
+                try clocks.fold()
+            }
             let writer = TransactionWriter(
-                buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: options.limits.chunkBytes)
+                buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: options.limits.chunkBytes,
+                logsClocks: !isLarge)
             if let written = try writer.writeClocks() {
                 try Bookkeeping.insertVersion(
-                    connection, site: ownSite, version: head + 1, timestamp: timestamp, lastSequence: written.lastSequence,
-                    keys: written.keys)
+                    connection, site: ownSite, version: next, timestamp: timestamp, lastSequence: written.lastSequence,
+                    keys: written.keys, clocks: written.clocks)
                 if unwrittenVersions >= Self.unwrittenVersionLimit { try writeOwnRanges() }
-                outcome.version = head + 1
+                outcome.version = next
                 outcome.chunks = writer.makeChunks(actor: actor, timestamp: timestamp, lastSequence: written.lastSequence)
+                // Last, because nothing can fail any more but the commit.
+                try take(written.clocks, of: Bookkeeping.versionID(ownSite, next))
             }
             context.setCapturing(true)
         }
         context.isFlushed = true
         return outcome
+    }
+
+    /// Bytes of the overlay from which on it is folded, whatever the number of clocks.
+    static var unfoldedBytes: Int { 8 << 20 }
+
+    private func take(_ log: [UInt8]?, of id: Int64) throws(StoreError) {
+        guard let log else { return overlay.took(id, logBytes: nil) }
+        do { try ClockLog.replay(log, of: id, into: overlay) } catch {
+            throw .corrupt(message: "a log of clocks that was written just now cannot be read: \(error.reason)")
+        }
     }
 
     /// Brings memory up to date after the commit.
@@ -107,7 +136,8 @@ extension Store {
 }
 
 extension Statement {
-    /// Binds the parameters. Positional ones must be as many as the statement has; names must occur in it.
+    /// Binds the parameters without copying them: this statement has to outlive their use, until the compiled one is cleared. Positional
+    /// ones must be as many as the statement has; names must occur in it.
     func bind(to statement: PreparedStatement) throws(StoreError) {
         let count = Int(sqlite3_bind_parameter_count(statement.handle))
         switch parameters {
@@ -115,12 +145,12 @@ extension Statement {
             if count > 0 { throw wrongNumber(got: 0, needed: count) }
         case .positional(let values):
             guard values.count == count else { throw wrongNumber(got: values.count, needed: count) }
-            for (offset, value) in values.enumerated() { try statement.bind(Int32(offset + 1), value) }
+            for offset in values.indices { try statement.bindBorrowed(Int32(offset + 1), values[offset]) }
         case .named(let values):
             for named in values {
                 let index = sqlite3_bind_parameter_index(statement.handle, named.name)
                 guard index > 0 else { throw .parameter(message: "Invalid parameter name: \(named.name)", sql: sql) }
-                try statement.bind(index, named.value)
+                try statement.bindBorrowed(index, named.value)
             }
         }
     }

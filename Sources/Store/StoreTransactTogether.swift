@@ -78,6 +78,7 @@ private struct TransactionGroup {
         defer { transaction.didEnd() }
         // The first one has nothing before it that a rollback could take away.
         let isFirst = uncommitted.isEmpty
+        let changes = store.overlay.changes
         do throws(StoreError) {
             if isFirst { try store.beginWriting() } else { try store.connection.statement(Self.savepoint).run() }
             let outcome = try store.capture(transaction.statements, willRun: transaction.willRun)
@@ -98,6 +99,7 @@ private struct TransactionGroup {
                 }
             }
             store.abandonCapture()
+            do throws(StoreError) { try store.restoreClocks(changes: changes) } catch { store.failure = store.failure ?? error }
             throw error
         }
     }
@@ -118,7 +120,7 @@ private struct TransactionGroup {
     mutating func commit() {
         guard !uncommitted.isEmpty else { return }
         do throws(StoreError) {
-            try store.connection.statement("COMMIT").run()
+            try store.connection.statement(.commit).run()
         } catch {
             store.connection.rollBack()
             store.abandonCapture()

@@ -6,7 +6,7 @@ extension Store {
     /// Costs a pass over everything. Checked: SQLite's own structures; each live row has one readable clock of its own key, each clock
     /// a row; no key is both live and deleted; causal lengths are odd for live rows and even for tombstones; whatever a clock names is
     /// a complete version whose row lists it, within its sequence numbers; versions with rows are complete; complete ranges and
-    /// buffered chunks are what the ledger says; no chunk of a complete version is left.
+    /// buffered chunks are what the ledger says; no chunk of a complete version is left; the unfolded clocks in memory are those on disk.
     public func verify() throws(StoreError) -> [String] {
         try checkUsable()
         var verifier = Verifier(store: self)
@@ -34,6 +34,7 @@ private struct Verifier {
             try checkRows(table)
             try checkTombstones(table)
         }
+        try checkUnfolded()
         try checkLedger()
         try checkWaiting()
     }
@@ -91,13 +92,13 @@ private struct Verifier {
             for offset in table.keyColumns.indices { statement.appendKeyColumn(Int32(1 + offset), to: &key) }
             try checkRow(table, statement.integer(0), key)
         }
-        let clocks = try store.connection.integer("SELECT count(*) FROM \(quoted(table.clockTable))")
+        let clocks = try countClocks(table)
         if clocks > rows { violations.append("table \(table.name): \(clocks - rows) clock records without a row") }
     }
 
     private mutating func checkRow(_ table: Table, _ rowid: Int64, _ key: [UInt8]) throws(StoreError) {
         let what = "table \(table.name): the row with key \(hexadecimal(key))"
-        let tables = ClockTables(sites: store.sites)
+        let tables = store.clocks
         let clock: RowClock
         do throws(StoreError) {
             guard let read = try tables.read(table, rowid: rowid, key, 0..<key.count, hash: key.withUnsafeBytes { keyHash($0) }) else {
@@ -125,17 +126,57 @@ private struct Verifier {
             "SELECT key, length, site, version, sequence FROM \(quoted(table.tombstoneTable)) ORDER BY key")
         while try statement.step() {
             let key = statement.blob(0)
-            let what = "table \(table.name): the tombstone of key \(hexadecimal(key))"
-            if statement.integer(1) <= 0 || statement.integer(1) & 1 == 1 {
-                violations.append("\(what) has the causal length \(statement.integer(1))")
-            }
-            let site = Int(statement.integer(2))
-            guard site >= 0, site < store.sites.count else {
-                violations.append("\(what) names site \(site), which does not exist")
-                continue
-            }
-            checkOrigin(what, site, statement.unsigned(3), statement.unsigned(4), table, .deleted(key))
+            guard case .unknown = store.overlay.tombstone(table, statement.bytes(0), hash: nil) else { continue }
+            checkTombstone(
+                table, key, causalLength: statement.integer(1), site: statement.integer(2), statement.unsigned(3), statement.unsigned(4))
         }
+        for entry in store.overlay.entries where entry.table == table.id && entry.kind == .tombstone && !entry.record.isEmpty {
+            let key = Array(store.overlay.bytes[entry.key])
+            guard let clock = try store.clocks.readTombstone(table, key, 0..<key.count), let sentinel = clock.sentinel else { continue }
+            checkTombstone(
+                table, key, causalLength: Int64(clamping: clock.causalLength), site: Int64(sentinel.site), sentinel.version,
+                sentinel.sequence)
+        }
+    }
+
+    private mutating func checkTombstone(
+        _ table: Table, _ key: [UInt8], causalLength: Int64, site: Int64, _ version: UInt64, _ sequence: UInt64
+    ) {
+        let what = "table \(table.name): the tombstone of key \(hexadecimal(key))"
+        if causalLength <= 0 || causalLength & 1 == 1 { violations.append("\(what) has the causal length \(causalLength)") }
+        guard site >= 0, site < store.sites.count else {
+            violations.append("\(what) names site \(site), which does not exist")
+            return
+        }
+        checkOrigin(what, Int(site), version, sequence, table, .deleted(key))
+    }
+
+    /// How many clocks of live rows there are: those of the table that the overlay has no opinion about, and the overlay's own.
+    private func countClocks(_ table: Table) throws(StoreError) -> Int64 {
+        if store.overlay.entries.isEmpty { return try store.connection.integer("SELECT count(*) FROM \(quoted(table.clockTable))") }
+        let statement = try store.connection.prepareUncached("SELECT key FROM \(quoted(table.clockTable))")
+        var count: Int64 = 0
+        while try statement.step() {
+            let isPacked = table.keying == .packedKey
+            let key = isPacked ? statement.bytes(0) : UnsafeRawBufferPointer(start: nil, count: 0)
+            if case .unknown = store.overlay.clock(table, rowid: isPacked ? 0 : statement.integer(0), key, hash: nil) { count += 1 }
+        }
+        for entry in store.overlay.entries where entry.table == table.id && entry.kind != .tombstone && !entry.record.isEmpty { count += 1 }
+        return count
+    }
+
+    /// What is in memory of clocks that are not folded yet is what their versions say.
+    private mutating func checkUnfolded() throws(StoreError) {
+        let stored = ClockOverlay()
+        let clocks = ClockTables(sites: store.sites, overlay: stored, connection: store.connection, catalog: store.catalog)
+        do throws(StoreError) {
+            try clocks.refresh(fromStart: true)
+        } catch {
+            guard case .corrupt(let message) = error else { throw error }
+            violations.append(message)
+            return
+        }
+        if !stored.isEqual(to: store.overlay) { violations.append("the unfolded clocks in memory are not those of the versions") }
     }
 
     private mutating func checkLedger() throws(StoreError) {

@@ -146,7 +146,7 @@ extension Store {
             row.cells = [CellChange(column: column, columnVersion: change.colVersion, sequence: change.seq, value: change.val.value)]
         }
         let site = try sites.makeOrdinal(of: origin, connection)
-        var merger = RowMerger(catalog: catalog, clocks: ClockTables(sites: sites), site: site, version: change.dbVersion)
+        var merger = RowMerger(catalog: catalog, clocks: clocks, site: site, version: change.dbVersion)
         try merger.merge(row, into: table, key: try PackedKey.decode(key))
         guard let ts = UInt64(change.ts) else { throw UnsupportedCase(reason: "timestamp \(change.ts)") }
         try Bookkeeping.insertVersion(

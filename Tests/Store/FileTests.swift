@@ -135,7 +135,7 @@ final class FileTests {
         let store = try makeStore()
         defer { store.close() }
         let foreign = try Plain(path())
-        #expect(foreign.run("INSERT INTO __patina_versions VALUES (1, 0, 0, x'')") == "")
+        #expect(foreign.run("INSERT INTO __patina_versions VALUES (1, 0, 0, x'', NULL)") == "")
         // Version 1 is taken: the ledger is read again before the next transaction.
         #expect(try store.run("INSERT INTO t VALUES ('first', 1, 1)").version == 2)
         try store.expectSound()

@@ -18,11 +18,14 @@ struct StoreHarness {
 
     func actor(_ number: Int) -> ActorID { ActorID(high: UInt64(number) << 56 | 0x4000, low: 0x8000_0000_0000_0000) }
 
-    func store(_ number: Int = 1, schema: String? = nil, chunkBytes: Int = 16_384, identity: ActorID? = nil) throws -> Store {
+    func store(_ number: Int = 1, schema: String? = nil, chunkBytes: Int = 16_384, identity: ActorID? = nil, unfolded: Int = 16_384) throws
+        -> Store
+    {
         var options = StoreOptions()
         options.simulated = true
         options.identity = identity ?? actor(number)
         options.limits.chunkBytes = chunkBytes
+        options.unfoldedClocks = unfolded
         let clock = clock
         options.wallClock = { clock.nanoseconds }
         let store = try Store(.memory(name: "\(name)-\(number)"), options: options)
@@ -120,7 +123,7 @@ extension Store {
     /// Every cell and sentinel that the store knows, sorted.
     func clockedCells() throws -> [ClockedCell] {
         var result: [ClockedCell] = []
-        let clocks = ClockTables(sites: sites)
+        let clocks = clocks
         func timestamp(_ site: Int, _ version: UInt64) throws -> String {
             let rows = try rows("SELECT timestamp FROM __patina_versions WHERE id = \(Bookkeeping.versionID(site, version))")
             guard case .integer(let number)? = rows.first?.first else { return "none" }
@@ -151,17 +154,29 @@ extension Store {
                             timestamp: try timestamp(cell.site, cell.version)))
                 }
             }
-            for row in try rows("SELECT key, length, site, version, sequence FROM \(quoted(table.tombstoneTable))") {
-                guard case .blob(let key) = row[0], case .integer(let length) = row[1], case .integer(let site) = row[2],
-                    case .integer(let version) = row[3], case .integer(let sequence) = row[4]
-                else { continue }
+            for key in try tombstoneKeys(table) {
+                guard let tombstone = try clocks.readTombstone(table, key, 0..<key.count), let sentinel = tombstone.sentinel else {
+                    continue
+                }
                 result.append(
                     ClockedCell(
-                        table: table.name, key: hexadecimal(key), column: "-1", value: .null, columnVersion: UInt64(length),
-                        version: UInt64(version), site: sites.actors[Int(site)].hexadecimal, causalLength: UInt64(length),
-                        sequence: UInt64(sequence), timestamp: try timestamp(Int(site), UInt64(version))))
+                        table: table.name, key: hexadecimal(key), column: "-1", value: .null, columnVersion: tombstone.causalLength,
+                        version: sentinel.version, site: sites.actors[sentinel.site].hexadecimal, causalLength: tombstone.causalLength,
+                        sequence: sentinel.sequence, timestamp: try timestamp(sentinel.site, sentinel.version)))
             }
         }
         return result.sorted()
+    }
+
+    /// Keys that have a tombstone, or had one lately.
+    private func tombstoneKeys(_ table: Table) throws -> [[UInt8]] {
+        var keys = Set<[UInt8]>()
+        for row in try rows("SELECT key FROM \(quoted(table.tombstoneTable))") {
+            if case .blob(let key) = row[0] { keys.insert(key) }
+        }
+        for entry in overlay.entries where entry.kind == .tombstone && entry.table == table.id {
+            keys.insert(Array(overlay.bytes[entry.key]))
+        }
+        return Array(keys)
     }
 }

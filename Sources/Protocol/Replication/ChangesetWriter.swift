@@ -50,6 +50,22 @@ public struct ChangesetWriter: Sendable {
         rows.append(contentsOf: values)
     }
 
+    /// Adds a row with a cell for each of the table's columns in order, column versions 1, sequence numbers from `sequence` on.
+    public mutating func appendInsertedRow(
+        table: Int, key: UnsafeRawBufferPointer, causalLength: UInt64, sentinelSequence: UInt64?, columns: Int, sequence: UInt64,
+        values: UnsafeRawBufferPointer
+    ) {
+        rowCount += 1
+        let flags = (causalLength != 1 ? RowFlags.causalLength : 0) | (sentinelSequence != nil ? RowFlags.sentinel : 0)
+        appendVarint(UInt64(table) << 3 | flags, to: &rows)
+        appendVarint(UInt64(key.count), to: &rows)
+        rows.append(contentsOf: key)
+        if causalLength != 1 { appendVarint(causalLength, to: &rows) }
+        if let sentinelSequence { appendVarint(sentinelSequence, to: &rows) }
+        CellRun.appendFresh(count: columns, sequence: sequence, to: &rows)
+        rows.append(contentsOf: values)
+    }
+
     /// The whole body.
     public func finish() -> [UInt8] {
         var body: [UInt8] = []

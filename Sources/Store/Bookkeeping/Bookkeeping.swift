@@ -7,7 +7,7 @@ enum Bookkeeping {
     static let siteLimit = 1 << 19
     static let lastVersion: UInt64 = (1 << versionBits) - 1
     /// The layout of our tables. A database of another layout is refused.
-    static let format: Int64 = 2
+    static let format: Int64 = 3
 
     static func versionID(_ site: Int, _ version: UInt64) -> Int64 { Int64(site) << Int64(versionBits) | Int64(version) }
     static func version(ofID id: Int64) -> UInt64 { UInt64(id) & lastVersion }
@@ -18,7 +18,7 @@ enum Bookkeeping {
         "CREATE TABLE __patina_tables (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, keying INTEGER NOT NULL)",
         """
         CREATE TABLE __patina_versions (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, last_sequence INTEGER NOT NULL,
-            keys BLOB NOT NULL)
+            keys BLOB NOT NULL, clocks BLOB)
         """,
         """
         CREATE TABLE __patina_ledger (site INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -35,13 +35,15 @@ enum Bookkeeping {
     // MARK: Versions
 
     static func insertVersion(
-        _ connection: Connection, site: Int, version: UInt64, timestamp: HybridTimestamp, lastSequence: UInt64, keys: [UInt8]
+        _ connection: Connection, site: Int, version: UInt64, timestamp: HybridTimestamp, lastSequence: UInt64, keys: [UInt8],
+        clocks: [UInt8]? = nil
     ) throws(StoreError) {
-        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_versions VALUES (?1, ?2, ?3, ?4)")
+        let statement = try connection.statement(.insertVersion)
         try statement.bind(1, versionID(site, version))
         try statement.bind(2, timestamp.ntp64)
         try statement.bind(3, lastSequence)
         try statement.bind(4, blob: keys)
+        try statement.bind(5, optionalBlob: clocks)
         try statement.run()
     }
 

@@ -78,7 +78,7 @@ struct CaptureBuffer {
     mutating func recordInsert(_ values: HookValues, _ table: Table, index: Int, rowid: Int64) {
         let key = appendKey(table) { values.inserted($0) }
         let start = bytes.count
-        for column in table.columns { append(values.inserted(column.hook), column.affinity, of: column) }
+        for column in table.capture.indices { append(values.inserted(table.capture[column].hook), column, of: table) }
         append(.insert, table: index, rowid: rowid, key: key, payload: start..<bytes.count, cost: max(1, table.columns.count))
     }
 
@@ -90,7 +90,7 @@ struct CaptureBuffer {
     mutating func recordUpdate(_ values: HookValues, _ table: Table, index: Int, rowid: Int64, newRowid: Int64) {
         var moved = table.keying == .rowidAlias && rowid != newRowid
         if table.keying != .rowidAlias {
-            for column in table.keyColumns where !values.isUnchanged(column.hook, column.affinity) { moved = true }
+            for column in table.keyCapture where !values.isUnchanged(column.hook, column.affinity) { moved = true }
             if rowid != newRowid {
                 violation = violation ?? .statementRefused(message: "the rowid of a row of \(table.name) was changed", sql: "")
             }
@@ -103,12 +103,12 @@ struct CaptureBuffer {
         let key = appendKey(table) { values.old($0) }
         let start = bytes.count
         var changed = 0
-        for (number, column) in table.columns.enumerated() {
-            let state = values.change(column)
+        for number in table.capture.indices {
+            let state = values.change(number, of: table)
             if state == .unchanged { continue }
             changed += 1
             appendVarint(UInt64(number) << 1 | (state == .doubtful ? 1 : 0), to: &bytes)
-            append(values.updated(column.hook), column.affinity, of: column)
+            append(values.updated(table.capture[number].hook), number, of: table)
         }
         guard changed > 0 else {
             bytes.removeSubrange(length...)
@@ -122,11 +122,11 @@ struct CaptureBuffer {
         let newKey = appendKey(table) { values.updated($0) }
         let start = bytes.count
         var cost = 2 + table.columns.count
-        for (number, column) in table.columns.enumerated() {
-            let state = values.change(column)
+        for number in table.capture.indices {
+            let state = values.change(number, of: table)
             if state != .unchanged { cost += 1 }
             appendVarint(UInt64(number) << 2 | (state == .doubtful ? 2 : 0) | (state == .unchanged ? 0 : 1), to: &bytes)
-            append(values.updated(column.hook), column.affinity, of: column)
+            append(values.updated(table.capture[number].hook), number, of: table)
         }
         append(.move, table: index, rowid: rowid, newRowid: newRowid, key: key, newKey: newKey, payload: start..<bytes.count, cost: cost)
     }
@@ -159,7 +159,7 @@ struct CaptureBuffer {
     private mutating func appendKey(_ table: Table, _ value: (HookIndexes) -> HookValue) -> Range<Int> {
         let start = bytes.count
         bytes.append(UInt8(table.keyColumns.count))
-        for column in table.keyColumns { value(column.hook).normalized(column.affinity).appendKeyColumn(to: &bytes) }
+        for column in table.keyCapture { value(column.hook).normalized(column.affinity).appendKeyColumn(to: &bytes) }
         if bytes.count - start > valueLimit / Self.keyShare {
             violation =
                 violation ?? .tooLarge(message: "a key of table \(table.name) is over the limit of \(valueLimit / Self.keyShare) bytes")
@@ -167,11 +167,12 @@ struct CaptureBuffer {
         return start..<bytes.count
     }
 
-    private mutating func append(_ value: HookValue, _ affinity: Affinity, of column: Column) {
+    private mutating func append(_ value: HookValue, _ column: Int, of table: Table) {
         let start = bytes.count
-        value.normalized(affinity).append(to: &bytes)
+        value.normalized(table.capture[column].affinity).append(to: &bytes)
         if bytes.count - start > valueLimit + 16 {
-            violation = violation ?? .tooLarge(message: "a value of column \(column.name) is over the limit of \(valueLimit) bytes")
+            violation =
+                violation ?? .tooLarge(message: "a value of column \(table.columns[column].name) is over the limit of \(valueLimit) bytes")
         }
     }
 }

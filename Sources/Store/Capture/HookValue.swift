@@ -119,10 +119,11 @@ struct HookValues {
         case doubtful
     }
 
-    func change(_ column: Column) -> Change {
+    func change(_ number: Int, of table: Table) -> Change {
+        let column = table.capture[number]
         let before = old(column.hook).normalized(column.affinity)
         let after = updated(column.hook).normalized(column.affinity)
-        if let defaultValue = column.defaultValue, case .null = before {
+        if column.hasDefault, case .null = before, let defaultValue = table.columns[number].defaultValue {
             if case .null = after { return .doubtful }
             return after.isEqual(defaultValue) ? .doubtful : .changed
         }

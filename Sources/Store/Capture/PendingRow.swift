@@ -3,7 +3,7 @@ import PatinaProtocol
 /// What the open transaction makes of one primary key: the state that its events add up to.
 struct PendingRow {
     /// Where the row's clock was before the transaction.
-    enum Origin {
+    enum Origin: Equatable {
         /// Never heard of.
         case none
         case clock(rowid: Int64)

@@ -7,10 +7,19 @@ struct TransactionWriter {
     let tables: [Table]
     let clocks: ClockTables
     let chunkBytes: Int
+    /// False: everything goes to the tables at once.
+    let logsClocks: Bool
 
-    /// Writes clock records and tombstones. Returns the key list of the version and its last sequence number; nil when the
-    /// transaction, all in all, wrote nothing.
-    func writeClocks() throws(StoreError) -> (keys: [UInt8], lastSequence: UInt64)? {
+    /// From so many inserted rows on, their clocks go to the table at once: they are neighbours there, as the rows are.
+    private static let directInserts = 64
+
+    /// Writes the clocks and tombstones to their tables or, in the order in which they are to be replayed, into a log. Returns the key
+    /// list of the version, the log unless everything went to the tables, and the last sequence number; nil when the transaction, all in
+    /// all, wrote nothing.
+    func writeClocks() throws(StoreError) -> (keys: [UInt8], clocks: [UInt8]?, lastSequence: UInt64)? {
+        var log = ClockLog()
+        let insertsAlone =
+            folded.rows.count >= Self.directInserts && folded.rows.allSatisfy { $0.freshSequence != nil && $0.origin == .none }
         // First what goes, then what comes: a new row may have the rowid of an old one.
         for row in folded.rows where isTouched(row) {
             let table = tables[row.table]
@@ -18,9 +27,19 @@ struct TransactionWriter {
             case .none: break
             case .clock(let rowid):
                 let staysInPlace = row.exists && (table.keying == .packedKey || row.rowid == rowid)
-                if !staysInPlace { try clocks.delete(table, rowid: rowid, buffer.bytes, row.key) }
+                if staysInPlace { break }
+                if logsClocks {
+                    withKey(row) { log.drop(table, rowid: rowid, $0) }
+                } else {
+                    try clocks.delete(table, rowid: rowid, buffer.bytes, row.key)
+                }
             case .tombstone:
-                if row.exists { try clocks.deleteTombstone(table, buffer.bytes, row.key) }
+                if !row.exists { break }
+                if logsClocks {
+                    withKey(row) { log.dropTombstone(table, $0) }
+                } else {
+                    try clocks.deleteTombstone(table, buffer.bytes, row.key)
+                }
             }
         }
         var keys = KeyListBuilder()
@@ -31,15 +50,24 @@ struct TransactionWriter {
             last = max(last ?? 0, lastSequence(of: row))
             guard row.exists else {
                 guard let sentinel = row.sentinel else { preconditionFailure("a deleted row has a sentinel") }
-                try clocks.writeTombstone(table, buffer.bytes, row.key, causalLength: row.causalLength, sentinel)
+                if logsClocks {
+                    withKey(row) { log.setTombstone(table, $0, causalLength: row.causalLength, sequence: sentinel.sequence) }
+                    table.mayHaveTombstones = true
+                } else {
+                    try clocks.writeTombstone(table, buffer.bytes, row.key, causalLength: row.causalLength, sentinel)
+                }
                 withKey(row) { keys.addDeleted(table, key: $0) }
                 continue
             }
             encode(row, table, into: &record)
-            try clocks.write(table, rowid: row.rowid, buffer.bytes, row.key, record: record)
+            if !logsClocks || insertsAlone && !clocks.isOverlaid(table, rowid: row.rowid, buffer.bytes, row.key) {
+                try clocks.write(table, rowid: row.rowid, buffer.bytes, row.key, record: record)
+            } else {
+                withKey(row) { log.set(table, rowid: row.rowid, $0, record: record) }
+            }
             withKey(row) { keys.addRow(table, rowid: row.rowid, key: $0) }
         }
-        return last.map { (keys.finish(), $0) }
+        return last.map { (keys.finish(), log.bytes.isEmpty ? nil : log.bytes, $0) }
     }
 
     private func isTouched(_ row: PendingRow) -> Bool {
@@ -66,6 +94,12 @@ struct TransactionWriter {
                 columns: table.columns.count, sequence: fresh, site: folded.site, version: folded.version, causalLength: row.causalLength,
                 sentinel: row.sentinel, hash: hash, into: &record)
         } else {
+            guard table.recordNumbers != nil else {
+                ClockRecord.encode(
+                    causalLength: row.causalLength, sentinel: row.sentinel, count: row.cells.count, hash: hash, into: &record
+                ) { row.cells[$0].clock }
+                return
+            }
             var clock = RowClock(causalLength: row.causalLength, sentinel: row.sentinel, cells: row.cells.map(\.clock))
             if let fresh = row.freshSequence {
                 clock.cells = table.columns.indices.map {
@@ -141,20 +175,24 @@ struct TransactionWriter {
         let key = UnsafeRawBufferPointer(rebasing: bytes[row.key])
         var sentinel: UInt64?
         if let clock = row.sentinel, folded.wrote(clock), sequences?.contains(clock.sequence) ?? true { sentinel = clock.sequence }
-        var numbers: [CellNumbers] = []
         if let fresh = row.freshSequence, sequences == nil {
-            numbers.reserveCapacity(table.columns.count)
-            for column in table.columns.indices {
-                numbers.append(CellNumbers(column: column, columnVersion: 1, sequence: fresh + UInt64(column)))
-            }
-            let values = UnsafeRawBufferPointer(rebasing: bytes[row.freshValues])
-            numbers.withUnsafeBufferPointer {
-                cutter.add(table, index: row.table, key: key, causalLength: row.causalLength, sentinel: sentinel, cells: $0, values: values)
-            }
+            cutter.addInserted(
+                table, index: row.table, key: key, causalLength: row.causalLength, sentinel: sentinel, sequence: fresh,
+                values: UnsafeRawBufferPointer(rebasing: bytes[row.freshValues]))
             return
         }
         var written = cells(of: row, bytes).filter { folded.wrote($0.clock) && sequences?.contains($0.clock.sequence) ?? true }
+        if written.count == 1, let cell = written.first {
+            let number = CellNumbers(column: cell.clock.column, columnVersion: cell.clock.columnVersion, sequence: cell.clock.sequence)
+            withUnsafePointer(to: number) {
+                cutter.add(
+                    table, index: row.table, key: key, causalLength: row.causalLength, sentinel: sentinel,
+                    cells: UnsafeBufferPointer(start: $0, count: 1), values: UnsafeRawBufferPointer(rebasing: bytes[cell.value]))
+            }
+            return
+        }
         written.sort { $0.clock.sequence < $1.clock.sequence }
+        var numbers: [CellNumbers] = []
         var values: [UInt8] = []
         for cell in written {
             numbers.append(CellNumbers(column: cell.clock.column, columnVersion: cell.clock.columnVersion, sequence: cell.clock.sequence))

@@ -13,17 +13,39 @@ import PatinaProtocol
 /// A row that one transaction wrote whole takes about ten bytes, whatever the number of columns.
 enum ClockRecord {
     static func encode(_ clock: RowClock, hash: UInt32?, into bytes: inout [UInt8]) {
-        bytes.removeAll(keepingCapacity: true)
-        appendHead(hash, clock.causalLength, clock.sentinel, to: &bytes)
-        guard let first = clock.cells.first else { return }
-        if clock.cells.allSatisfy({ $0.site == first.site && $0.version == first.version }) {
-            appendGroup(clock.cells, first.site, first.version, to: &bytes)
-            return
+        encode(causalLength: clock.causalLength, sentinel: clock.sentinel, count: clock.cells.count, hash: hash, into: &bytes) {
+            clock.cells[$0]
         }
-        var rest = clock.cells
-        while let first = rest.first {
-            appendGroup(rest.filter { $0.site == first.site && $0.version == first.version }, first.site, first.version, to: &bytes)
-            rest.removeAll { $0.site == first.site && $0.version == first.version }
+    }
+
+    /// - Parameter cell: the cell at an index below `count`, in ascending order of column.
+    @inline(__always)
+    static func encode(
+        causalLength: UInt64, sentinel: SentinelClock?, count: Int, hash: UInt32?, into bytes: inout [UInt8], cell: (Int) -> CellClock
+    ) {
+        bytes.removeAll(keepingCapacity: true)
+        appendHead(hash, causalLength, sentinel, to: &bytes)
+        withUnsafeTemporaryAllocation(of: CellNumbers.self, capacity: count) { numbers in
+            var (start, done) = (0, 0)
+            while done < count {
+                let first = cell(start)
+                let isOfEarlierGroup = (0..<start).contains { cell($0).site == first.site && cell($0).version == first.version }
+                if !isOfEarlierGroup {
+                    var size = 0
+                    for index in start..<count {
+                        let next = cell(index)
+                        guard next.site == first.site, next.version == first.version else { continue }
+                        numbers.initializeElement(
+                            at: size, to: CellNumbers(column: next.column, columnVersion: next.columnVersion, sequence: next.sequence))
+                        size += 1
+                    }
+                    appendVarint(UInt64(first.site), to: &bytes)
+                    appendVarint(first.version, to: &bytes)
+                    CellRun.append(UnsafeBufferPointer(rebasing: numbers[..<size]), to: &bytes)
+                    done += size
+                }
+                start += 1
+            }
         }
     }
 
@@ -40,6 +62,22 @@ enum ClockRecord {
         CellRun.appendFresh(count: columns, sequence: sequence, to: &bytes)
     }
 
+    /// The record of a row that one version inserted, with a cell for each column in order.
+    static func encodeInserted(_ cells: [CellChange], site: Int, version: UInt64, hash: UInt32?, into bytes: inout [UInt8]) {
+        bytes.removeAll(keepingCapacity: true)
+        appendHead(hash, 1, nil, to: &bytes)
+        appendVarint(UInt64(site), to: &bytes)
+        appendVarint(version, to: &bytes)
+        withUnsafeTemporaryAllocation(of: CellNumbers.self, capacity: cells.count) { numbers in
+            for index in cells.indices {
+                let cell = CellNumbers(
+                    column: cells[index].column, columnVersion: cells[index].columnVersion, sequence: cells[index].sequence)
+                numbers.initializeElement(at: index, to: cell)
+            }
+            CellRun.append(UnsafeBufferPointer(rebasing: numbers[..<cells.count]), to: &bytes)
+        }
+    }
+
     private static func appendHead(_ hash: UInt32?, _ causalLength: UInt64, _ sentinel: SentinelClock?, to bytes: inout [UInt8]) {
         if let hash { withUnsafeBytes(of: hash.littleEndian) { bytes.append(contentsOf: $0) } }
         guard let sentinel else {
@@ -52,20 +90,8 @@ enum ClockRecord {
         appendVarint(sentinel.sequence, to: &bytes)
     }
 
-    private static func appendGroup(_ cells: [CellClock], _ site: Int, _ version: UInt64, to bytes: inout [UInt8]) {
-        appendVarint(UInt64(site), to: &bytes)
-        appendVarint(version, to: &bytes)
-        withUnsafeTemporaryAllocation(of: CellNumbers.self, capacity: cells.count) { numbers in
-            for (index, cell) in cells.enumerated() {
-                numbers.initializeElement(
-                    at: index, to: CellNumbers(column: cell.column, columnVersion: cell.columnVersion, sequence: cell.sequence))
-            }
-            CellRun.append(UnsafeBufferPointer(rebasing: numbers[..<cells.count]), to: &bytes)
-        }
-    }
-
     /// Reads a record. The hash is nil unless `keying` is by rowid.
-    static func decode(_ bytes: [UInt8], keying: Keying, columns: Int, sites: Int) throws(MalformedInput) -> (
+    static func decode(_ bytes: ArraySlice<UInt8>, keying: Keying, columns: Int, sites: Int) throws(MalformedInput) -> (
         clock: RowClock, hash: UInt32?
     ) {
         var reader = ByteReader(bytes)

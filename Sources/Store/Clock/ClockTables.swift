@@ -1,24 +1,36 @@
 import CSQLite
 import PatinaProtocol
 
-/// Reads and writes the clock records and tombstones of the writing connection.
+/// The clocks and tombstones as they are now: the only way to them. What the overlay says comes first, then the tables.
+///
+/// Writing goes to the tables; whoever writes what the overlay has an opinion about makes it fold first. Local versions write to their log
+/// instead (`TransactionWriter`).
 struct ClockTables {
     /// Knows how many sites there are.
     let sites: SiteTable
+    let overlay: ClockOverlay
+    let connection: Connection
+    let catalog: Catalog
 
     // MARK: Live rows
 
-    /// The clock of a live row; nil when it has none. `key` is the row's packed key within `bytes`.
-    func read(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, hash: UInt64) throws(StoreError) -> RowClock? {
+    /// The clock of a live row; nil when it has none. `key` is the row's packed key within `bytes`, of which `hash` is the hash; a clock
+    /// that is found by rowid needs neither, and without the hash nobody checks that it belongs to the row.
+    func read(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, hash: UInt64?) throws(StoreError) -> RowClock? {
+        switch bytes.withUnsafeBytes({ overlay.clock(table, rowid: rowid, UnsafeRawBufferPointer(rebasing: $0[key]), hash: hash) }) {
+        case .record(let range): return try decode(overlay.bytes[range], table, hash: hash)
+        case .dropped: return nil
+        case .unknown: break
+        }
         let statement = try table.statements(.readClock)
         try bindKey(statement, table, rowid: rowid, bytes, key)
         guard try statement.step() else { return nil }
         defer { statement.reset() }
-        return try decode(statement.blob(0), table, hash: hash)
+        return try decode(statement.blob(0)[...], table, hash: hash)
     }
 
     /// A record whose key is known to be right.
-    func decodeUnchecked(_ record: [UInt8], _ table: Table) throws(StoreError) -> (clock: RowClock, hash: UInt32?) {
+    func decodeUnchecked(_ record: ArraySlice<UInt8>, _ table: Table) throws(StoreError) -> (clock: RowClock, hash: UInt32?) {
         do {
             let (clock, hash) = try ClockRecord.decode(
                 record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
@@ -28,15 +40,14 @@ struct ClockTables {
         }
     }
 
-    /// A record read by other means, checked against the hash of the row's key.
-    func decode(_ record: [UInt8], _ table: Table, hash: UInt64) throws(StoreError) -> RowClock {
+    private func decode(_ record: ArraySlice<UInt8>, _ table: Table, hash: UInt64?) throws(StoreError) -> RowClock {
         let decoded: (clock: RowClock, hash: UInt32?)
         do {
             decoded = try ClockRecord.decode(record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
         } catch {
             throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
         }
-        if let stored = decoded.hash, stored != UInt32(truncatingIfNeeded: hash) {
+        if let stored = decoded.hash, let hash, stored != UInt32(truncatingIfNeeded: hash) {
             throw .corrupt(
                 message: "a clock record of table \(table.name) belongs to another row; were the rows renumbered by a dump and restore?")
         }
@@ -44,6 +55,7 @@ struct ClockTables {
     }
 
     func write(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, record: [UInt8]) throws(StoreError) {
+        try makeWay(for: table, rowid: rowid, bytes, key)
         let statement = try table.statements(.writeClock)
         try bindKey(statement, table, rowid: rowid, bytes, key)
         try statement.bind(2, blob: record)
@@ -51,9 +63,21 @@ struct ClockTables {
     }
 
     func delete(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) {
+        try makeWay(for: table, rowid: rowid, bytes, key)
         let statement = try table.statements(.deleteClock)
         try bindKey(statement, table, rowid: rowid, bytes, key)
         try statement.run()
+    }
+
+    /// True when the overlay has an opinion about the row's clock.
+    func isOverlaid(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>) -> Bool {
+        let found = bytes.withUnsafeBytes { overlay.clock(table, rowid: rowid, UnsafeRawBufferPointer(rebasing: $0[key]), hash: nil) }
+        if case .unknown = found { return false }
+        return true
+    }
+
+    private func makeWay(for table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) {
+        if isOverlaid(table, rowid: rowid, bytes, key) { try fold() }
     }
 
     private func bindKey(_ statement: PreparedStatement, _ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>)
@@ -71,23 +95,47 @@ struct ClockTables {
 
     // MARK: Tombstones
 
-    func readTombstone(_ table: Table, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) -> RowClock? {
+    func readTombstone(_ table: Table, _ bytes: [UInt8], _ key: Range<Int>, hash: UInt64? = nil) throws(StoreError) -> RowClock? {
+        switch bytes.withUnsafeBytes({ overlay.tombstone(table, UnsafeRawBufferPointer(rebasing: $0[key]), hash: hash) }) {
+        case .record(let range): return try decodeTombstone(overlay.bytes[range], table)
+        case .dropped: return nil
+        case .unknown: break
+        }
         let statement = try table.statements(.readTombstone)
         try bindPacked(statement, bytes, key)
         guard try statement.step() else { return nil }
         defer { statement.reset() }
-        let site = statement.integer(1)
+        return try tombstone(table, statement.unsigned(0), site: statement.integer(1), statement.unsigned(2), statement.unsigned(3))
+    }
+
+    private func tombstone(_ table: Table, _ causalLength: UInt64, site: Int64, _ version: UInt64, _ sequence: UInt64) throws(StoreError)
+        -> RowClock
+    {
         guard site >= 0, site < sites.count else {
             throw .corrupt(message: "a tombstone of table \(table.name) names the unknown site \(site)")
         }
-        return RowClock(
-            causalLength: statement.unsigned(0),
-            sentinel: SentinelClock(site: Int(site), version: statement.unsigned(2), sequence: statement.unsigned(3)))
+        return RowClock(causalLength: causalLength, sentinel: SentinelClock(site: Int(site), version: version, sequence: sequence))
+    }
+
+    /// A tombstone as the overlay keeps it.
+    func decodeTombstone(_ record: ArraySlice<UInt8>, _ table: Table) throws(StoreError) -> RowClock {
+        var reader = ByteReader(record)
+        do {
+            let numbers = (try reader.readVarint(), try reader.readVarint(), try reader.readVarint(), try reader.readVarint())
+            return try tombstone(table, numbers.0, site: Int64(clamping: numbers.1), numbers.2, numbers.3)
+        } catch let error as MalformedInput {
+            throw .corrupt(message: "a tombstone of table \(table.name) is damaged: \(error.reason)")
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .corrupt(message: "a tombstone of table \(table.name) is damaged")
+        }
     }
 
     func writeTombstone(
         _ table: Table, _ bytes: [UInt8], _ key: Range<Int>, causalLength: UInt64, _ sentinel: SentinelClock
     ) throws(StoreError) {
+        try makeWayForTombstone(table, bytes, key)
         let statement = try table.statements(.writeTombstone)
         try bindPacked(statement, bytes, key)
         try statement.bind(2, causalLength)
@@ -99,8 +147,15 @@ struct ClockTables {
     }
 
     func deleteTombstone(_ table: Table, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) {
+        try makeWayForTombstone(table, bytes, key)
         let statement = try table.statements(.deleteTombstone)
         try bindPacked(statement, bytes, key)
         try statement.run()
+    }
+
+    private func makeWayForTombstone(_ table: Table, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) {
+        let found = bytes.withUnsafeBytes { overlay.tombstone(table, UnsafeRawBufferPointer(rebasing: $0[key]), hash: nil) }
+        if case .unknown = found { return }
+        try fold()
     }
 }

@@ -8,6 +8,8 @@ final class Connection {
     let name: String
     /// Statements of ours, by text.
     private var internalStatements: [String: PreparedStatement] = [:]
+    /// Those of every transaction, found without a look at their text.
+    private var frequentStatements: [PreparedStatement?] = Array(repeating: nil, count: FrequentStatement.allCases.count)
     private var userStatements: StatementCache
     let interrupter: Interrupter
     private var isClosed = false
@@ -69,6 +71,7 @@ final class Connection {
     /// After a change of the schema: statements name columns that may be others now.
     func dropStatements() {
         internalStatements.removeAll()
+        frequentStatements = Array(repeating: nil, count: FrequentStatement.allCases.count)
         userStatements.removeAll()
     }
 
@@ -79,6 +82,13 @@ final class Connection {
         if let known = internalStatements[sql] { return known }
         let statement = try prepareUncached(sql)
         internalStatements[sql] = statement
+        return statement
+    }
+
+    func statement(_ frequent: FrequentStatement) throws(StoreError) -> PreparedStatement {
+        if let known = frequentStatements[frequent.rawValue] { return known }
+        let statement = try prepareUncached(frequent.sql)
+        frequentStatements[frequent.rawValue] = statement
         return statement
     }
 
@@ -191,6 +201,21 @@ final class Connection {
             }
         }
         return result
+    }
+}
+
+/// The statements that every transaction runs.
+enum FrequentStatement: Int, CaseIterable {
+    case begin, commit, dataVersion, enlist, insertVersion
+
+    var sql: String {
+        switch self {
+        case .begin: "BEGIN IMMEDIATE"
+        case .commit: "COMMIT"
+        case .dataVersion: "PRAGMA data_version"
+        case .enlist: SavepointModule.enlist
+        case .insertVersion: "INSERT OR REPLACE INTO __patina_versions VALUES (?1, ?2, ?3, ?4, ?5)"
+        }
     }
 }
 

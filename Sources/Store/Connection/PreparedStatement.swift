@@ -30,8 +30,38 @@ final class PreparedStatement {
         }
     }
 
+    /// Binds without a copy: the value has to live unchanged until `forgetBorrowed`.
+    func bindBorrowed(_ index: Int32, _ value: Value) throws(StoreError) {
+        let code: Int32
+        switch value {
+        case .null: code = sqlite3_bind_null(handle, index)
+        case .integer(let number): code = sqlite3_bind_int64(handle, index, number)
+        case .real(let number): code = sqlite3_bind_double(handle, index, number)
+        case .text(let text):
+            code = text.withUnsafeBytes { bytes in
+                guard let base = bytes.baseAddress, bytes.count > 0 else { return sqlite3_bind_text(handle, index, "", 0, nil) }
+                return sqlite3_bind_text64(
+                    handle, index, base.assumingMemoryBound(to: CChar.self), UInt64(bytes.count), nil, UInt8(SQLITE_UTF8))
+            }
+        case .blob(let blob):
+            code = blob.withUnsafeBytes { bytes in
+                guard let base = bytes.baseAddress, bytes.count > 0 else { return sqlite3_bind_zeroblob(handle, index, 0) }
+                return sqlite3_bind_blob64(handle, index, base, UInt64(bytes.count), nil)
+            }
+        }
+        if code != SQLITE_OK { try check(code) }
+    }
+
+    /// Lets go of what `bindBorrowed` bound.
+    func forgetBorrowed() { sqlite3_clear_bindings(handle) }
+
     func bind(_ index: Int32, blob: [UInt8]) throws(StoreError) {
         try check(blob.withUnsafeBytes { bytes in bindBlob(index, bytes) })
+    }
+
+    func bind(_ index: Int32, optionalBlob blob: [UInt8]?) throws(StoreError) {
+        guard let blob else { return try check(sqlite3_bind_null(handle, index)) }
+        try bind(index, blob: blob)
     }
 
     func bind(_ index: Int32, text: String) throws(StoreError) { try bindText(index, Array(text.utf8)) }

@@ -12,7 +12,9 @@ enum MergeFailure: Error {
     case store(StoreError)
 }
 
-/// Merges the rows of one version of another actor: for each row one read, a decision in memory, one write.
+/// Merges the rows of one version of another actor: a look at its clock, a decision in memory, one write.
+///
+/// The row itself is read only where two cells have equal column versions.
 struct RowMerger {
     let catalog: Catalog
     let clocks: ClockTables
@@ -22,6 +24,8 @@ struct RowMerger {
     /// How many changes won, counted as cr-sqlite does.
     private(set) var impact = 0
     private var record: [UInt8] = []
+    /// The last row was new: so may be the next.
+    private var expectsNewRows = true
 
     init(catalog: Catalog, clocks: ClockTables, site: Int, version: UInt64) {
         self.catalog = catalog
@@ -55,15 +59,21 @@ struct RowMerger {
 
     private mutating func mergeRow(_ row: RowChange, _ table: Table, _ key: [Value], _ existence: UInt64?) throws(StoreError) {
         let hash = row.key.withUnsafeBytes { keyHash($0) }
-        let read = try table.statements(.readForMerge)
-        for (offset, value) in key.enumerated() { try read.bind(Int32(offset + 1), value) }
-        if table.keying == .packedKey { try read.bind(Int32(key.count + 1), blob: row.key) }
-        defer { read.reset() }
-        var local = try readLocal(row, table, read, hash)
+        if expectsNewRows, try insertNew(row, table, key, hash) { return }
+        var local = try readLocal(row, table, key, hash)
+        var values: PreparedStatement?
+        defer { values?.reset() }
         let decision = try Merge.merge(
             into: &local.clock, row, site: site, version: version, sites: clocks.sites.actors,
-            localValue: { (column: Int) throws(StoreError) -> Value in read.value(Int32(column + 2)) })
-        read.reset()
+            localValue: { (column: Int) throws(StoreError) -> Value in
+                if let values { return values.value(Int32(column)) }
+                let read = try table.statements(.readValues)
+                values = read
+                _ = try bindRow(read, table, local.rowid ?? 0, key)
+                return try read.step() ? read.value(Int32(column)) : .null
+            })
+        values?.reset()
+        expectsNewRows = decision.action == .insert
         impact += decision.impact
         guard decision.changesClock else { return }
         if let existence, local.clock.exists, local.clock.cells.isEmpty, local.clock.sentinel == nil {
@@ -84,24 +94,69 @@ struct RowMerger {
         row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
     }
 
-    private func readLocal(_ row: RowChange, _ table: Table, _ read: PreparedStatement, _ hash: UInt64) throws(StoreError) -> LocalRow {
-        guard try read.step() else {
-            if table.mayHaveTombstones, let tombstone = try clocks.readTombstone(table, row.key, 0..<row.key.count) {
+    /// Inserts a row that its version wrote whole, unless there is one, or was, with its key: one look at the index, one write of the
+    /// row and one of its clock. What it does is what `Merge` decides about a row that nobody ever heard of.
+    private mutating func insertNew(_ row: RowChange, _ table: Table, _ key: [Value], _ hash: UInt64) throws(StoreError) -> Bool {
+        guard table.recordNumbers == nil, row.causalLength == 1, row.sentinel == nil, !row.cells.isEmpty,
+            row.cells.count == table.columns.count,
+            row.cells.indices.allSatisfy({ row.cells[$0].column == $0 })
+        else { return false }
+        let keyRange = 0..<row.key.count
+        if table.mayHaveTombstones, try clocks.readTombstone(table, row.key, keyRange, hash: hash) != nil { return false }
+        let insert = try table.statements(.insertUnlessThere)
+        for offset in key.indices { try insert.bindBorrowed(Int32(offset + 1), key[offset]) }
+        for offset in row.cells.indices { try insert.bindBorrowed(Int32(key.count + offset + 1), row.cells[offset].value) }
+        try withExtendedLifetime((row, key)) { () throws(StoreError) in try insert.run() }
+        insert.forgetBorrowed()
+        guard sqlite3_changes(insert.connection.handle) > 0 else {
+            expectsNewRows = false
+            return false
+        }
+        let rowid = table.keying == .packedKey ? 0 : sqlite3_last_insert_rowid(insert.connection.handle)
+        ClockRecord.encodeInserted(
+            row.cells, site: site, version: version, hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: hash) : nil, into: &record)
+        try clocks.write(table, rowid: rowid, row.key, keyRange, record: record)
+        row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
+        impact += row.cells.count
+        return true
+    }
+
+    private func readLocal(_ row: RowChange, _ table: Table, _ key: [Value], _ hash: UInt64) throws(StoreError) -> LocalRow {
+        let find = try table.statements(.findRow)
+        for offset in key.indices { try find.bind(Int32(offset + 1), key[offset]) }
+        defer { find.reset() }
+        guard try find.step() else {
+            if table.mayHaveTombstones, let tombstone = try clocks.readTombstone(table, row.key, 0..<row.key.count, hash: hash) {
                 return LocalRow(clock: tombstone, rowid: nil, hasTombstone: true)
             }
             return LocalRow(clock: RowClock(), rowid: nil)
         }
-        // SQLite finds 1 where 1.0 is asked for: the same row to SQLite, two rows to everybody who compares packed keys.
-        var stored: [UInt8] = [UInt8(table.keyColumns.count)]
-        for offset in table.keyColumns.indices { read.appendKeyColumn(Int32(2 + table.columns.count + offset), to: &stored) }
-        guard stored == row.key else {
-            throw .statementRefused(
-                message: "table \(table.name): the key equals that of another row in SQLite's eyes, but not byte by byte", sql: "")
+        if !Self.isFoundByBytes(key, table) {
+            // SQLite finds 1 where 1.0 is asked for: the same row to SQLite, two rows to everybody who compares packed keys.
+            var stored: [UInt8] = [UInt8(table.keyColumns.count)]
+            for offset in table.keyColumns.indices { find.appendKeyColumn(Int32(1 + offset), to: &stored) }
+            guard stored == row.key else {
+                throw .statementRefused(
+                    message: "table \(table.name): the key equals that of another row in SQLite's eyes, but not byte by byte", sql: "")
+            }
         }
-        let rowid = read.integer(0)
-        // A row without a clock was written behind our back; it counts as created once, and every cell that comes wins.
-        if read.isNull(1) { return LocalRow(clock: RowClock(causalLength: 1), rowid: rowid) }
-        return LocalRow(clock: try clocks.decode(read.blob(1), table, hash: hash), rowid: rowid)
+        let rowid = find.integer(0)
+        guard let clock = try clocks.read(table, rowid: rowid, row.key, 0..<row.key.count, hash: hash) else {
+            // A row without a clock was written behind our back; it counts as created once, and every cell that comes wins.
+            return LocalRow(clock: RowClock(causalLength: 1), rowid: rowid)
+        }
+        return LocalRow(clock: clock, rowid: rowid)
+    }
+
+    /// True when SQLite finds only rows whose key has the same bytes: no number among the key's values that has a twin of another type.
+    private static func isFoundByBytes(_ key: [Value], _ table: Table) -> Bool {
+        table.keying == .rowidAlias
+            || key.allSatisfy { value in
+                switch value {
+                case .text, .blob: true
+                case .null, .integer, .real: false
+                }
+            }
     }
 
     /// Brings the row itself, and the record that its existence moves away from, in line with the decision.
@@ -120,7 +175,9 @@ struct RowMerger {
             local.rowid = table.keying == .packedKey ? 0 : sqlite3_last_insert_rowid(insert.connection.handle)
         case .keep:
             guard let rowid = local.rowid, !decision.winners.isEmpty else { return }
-            let winners = decision.winners.sorted { row.cells[$0].column < row.cells[$1].column }
+            let winners =
+                decision.winners.count == 1
+                ? decision.winners : decision.winners.sorted { row.cells[$0].column < row.cells[$1].column }
             let update = try table.statements.update(winners.map { row.cells[$0].column })
             let first = try bindRow(update, table, rowid, key)
             for (offset, winner) in winners.enumerated() { try update.bind(first + Int32(offset), row.cells[winner].value) }

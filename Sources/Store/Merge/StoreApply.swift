@@ -181,7 +181,7 @@ struct ApplyBatch {
 
     private func merge(_ version: inout AssembledVersion, _ chunk: Chunk, _ site: Int, hadPartial: Bool) throws(MergeFailure) {
         version.sortForMerge()
-        var merger = RowMerger(catalog: store.catalog, clocks: ClockTables(sites: store.sites), site: site, version: chunk.id.version)
+        var merger = RowMerger(catalog: store.catalog, clocks: store.clocks, site: site, version: chunk.id.version)
         for row in version.rows { try merger.merge(row.change, into: row.table, key: row.key, existence: row.existence) }
         try inStore { () throws(StoreError) in
             if hadPartial { try Bookkeeping.deleteChunks(store.connection, site: site, chunk.id.version...chunk.id.version) }
@@ -197,6 +197,7 @@ struct ApplyBatch {
 
     private mutating func withSavepoint(_ body: (inout ApplyBatch) throws(MergeFailure) -> Void) throws(MergeFailure) {
         guard usesSavepoints else { return try body(&self) }
+        let changes = store.overlay.changes
         try inStore { () throws(StoreError) in try store.connection.statement("SAVEPOINT one_version").run() }
         do throws(MergeFailure) {
             try body(&self)
@@ -204,6 +205,7 @@ struct ApplyBatch {
             try inStore { () throws(StoreError) in
                 try store.connection.statement("ROLLBACK TO one_version").run()
                 try store.connection.statement("RELEASE one_version").run()
+                try store.restoreClocks(changes: changes)
             }
             throw error
         }

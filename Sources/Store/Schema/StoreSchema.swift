@@ -18,6 +18,8 @@ extension Store {
         var report = SchemaReport()
         if plan.isEmpty { return report }
         let adoption = try write(changesMemory: true) { () throws(StoreError) in
+            // Records are about the columns as they were.
+            try clocks.fold()
             for table in plan.tables { try apply(table, script, &report) }
             for name in plan.droppedTables { try dropTable(name, &report) }
             for name in plan.foregoneTables { _ = try SchemaBookkeeping.noteDropped(connection, DroppedName(table: name)) }

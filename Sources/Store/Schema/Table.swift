@@ -22,6 +22,14 @@ struct HookIndexes: Hashable {
     var oldReadsAsReal: Bool
 }
 
+/// What capture needs of a column: small and flat, because it is looked at for each value of each row.
+struct CaptureColumn {
+    let hook: HookIndexes
+    let affinity: Affinity
+    /// The column has a constant default other than NULL.
+    let hasDefault: Bool
+}
+
 /// A column of the primary key.
 struct KeyColumn {
     let name: String
@@ -47,6 +55,9 @@ final class Table {
     let keying: Keying
     let keyColumns: [KeyColumn]
     let columns: [Column]
+    /// The same columns as capture sees them.
+    let keyCapture: [CaptureColumn]
+    let capture: [CaptureColumn]
     /// Column numbers by name.
     let columnNumbers: [String: Int]
     /// The numbers by which clock records know the columns, in the order of `columns`; nil as long as they are the same, which is
@@ -70,6 +81,8 @@ final class Table {
         self.keying = keying
         self.keyColumns = keyColumns
         self.columns = columns
+        keyCapture = keyColumns.map { CaptureColumn(hook: $0.hook, affinity: $0.affinity, hasDefault: false) }
+        capture = columns.map { CaptureColumn(hook: $0.hook, affinity: $0.affinity, hasDefault: $0.defaultValue != nil) }
         self.rowidName = rowidName
         self.mayHaveTombstones = mayHaveTombstones
         var byName: [String: Int] = [:]
@@ -147,8 +160,8 @@ final class TableStatements {
     private var partialUpdates: [[Int]: PreparedStatement] = [:]
 
     enum Kind: Int, CaseIterable {
-        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, readForMerge, readForSync, insertWhole,
-            deleteRow
+        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, findRow, readValues, readForSync,
+            insertWhole, insertUnlessThere, deleteRow
     }
 
     func drop() {
@@ -203,20 +216,17 @@ final class TableStatements {
         case .deleteTombstone: return "DELETE FROM \(tombstone) WHERE key = ?1"
         case .insertWhole: return insertSQL(Array(columns.indices))
         case .deleteRow: return "DELETE FROM \(table) WHERE \(whereRow)"
-        case .readForMerge:
-            // Parameters: the key columns; for packedKey also the packed key. Columns: rowid, clock, columns, key columns.
-            let row = keying == .packedKey ? "0" : "t.\(rowid)"
-            let clockKey = keying == .packedKey ? "?\(keys.count + 1)" : row
-            let values = (columns + keys).map { ", t.\($0)" }.joined()
-            let condition = keys.enumerated().map { "t.\($1) = ?\($0 + 1)" }.joined(separator: " AND ")
-            return "SELECT \(row), c.clock\(values) FROM \(table) AS t LEFT JOIN \(clock) AS c ON c.key = \(clockKey) WHERE \(condition)"
+        case .insertUnlessThere: return insertSQL(Array(columns.indices)) + " ON CONFLICT (\(keys.joined(separator: ", "))) DO NOTHING"
+        case .findRow:
+            // Parameters: the key columns. Columns: rowid, key columns. An index answers it, where the key has one.
+            let row = keying == .packedKey ? "0" : rowid
+            return "SELECT \(row)\(keys.map { ", \($0)" }.joined()) FROM \(table) WHERE \(whereKey)"
+        case .readValues:
+            // Parameters: the rowid, or the key columns. Columns: the columns.
+            return "SELECT \(columns.isEmpty ? "0" : columns.joined(separator: ", ")) FROM \(table) WHERE \(whereRow)"
         case .readForSync:
-            // Parameters: the rowid, or the packed key followed by the key columns. Columns: clock, columns, key columns.
-            let values = (columns + keys).map { ", t.\($0)" }.joined()
-            let condition =
-                keying == .packedKey
-                ? keys.enumerated().map { "t.\($1) = ?\($0 + 2)" }.joined(separator: " AND ") : "t.\(rowid) = ?1"
-            return "SELECT c.clock\(values) FROM \(clock) AS c, \(table) AS t WHERE c.key = ?1 AND \(condition)"
+            // Parameters: the rowid, or the key columns. Columns: the columns, then the key columns.
+            return "SELECT \((columns + keys).joined(separator: ", ")) FROM \(table) WHERE \(whereRow)"
         }
     }
 }

@@ -18,13 +18,17 @@ struct ChunkCutter {
     private var writer = ChangesetWriter()
     /// The first sequence number of the chunk that is being filled.
     private var start: UInt64
-    /// For each table of the present chunk its index there and those of its columns (-1: not there yet), by catalog index.
-    private var wireTables: [Int: WireTable] = [:]
+    /// The tables of the present chunk.
+    private var wireTables: [WireTable] = []
     private var scratch: [CellNumbers] = []
 
     private struct WireTable {
-        let index: Int
+        /// Index in the catalog.
+        let table: Int
+        /// The index of each column in the chunk; -1: not there yet.
         var columns: [Int]
+        /// True when all columns are there, under their own numbers.
+        var isInOrder = false
     }
 
     init(actor: ActorID, version: UInt64, timestamp: HybridTimestamp, lastSequence: UInt64, from start: UInt64, chunkBytes: Int) {
@@ -49,7 +53,7 @@ struct ChunkCutter {
         cells: UnsafeBufferPointer<CellNumbers>,
         values: UnsafeRawBufferPointer
     ) {
-        guard let first = [sentinel, cells.first?.sequence].compactMap({ $0 }).min() else { return }
+        guard let first = Self.first(sentinel, cells.first?.sequence) else { return }
         let size = Self.rowBytes + key.count + 3 * cells.count + values.count
         if writer.byteCount + size > chunkBytes, !writer.isEmpty { cut(before: first) }
         if size <= chunkBytes || cells.count < 2 {
@@ -75,6 +79,54 @@ struct ChunkCutter {
         }
     }
 
+    /// Adds a row that was inserted whole: a cell for each column in order, column versions 1, sequence numbers from `sequence` on.
+    mutating func addInserted(
+        _ table: Table, index: Int, key: UnsafeRawBufferPointer, causalLength: UInt64, sentinel: UInt64?, sequence: UInt64,
+        values: UnsafeRawBufferPointer
+    ) {
+        let columns = table.columns.count
+        let size = Self.rowBytes + key.count + 3 * columns + values.count
+        if columns > 0, size <= chunkBytes, let first = Self.first(sentinel, sequence) {
+            if writer.byteCount + size > chunkBytes, !writer.isEmpty { cut(before: first) }
+            let wire = wireIndex(table, index)
+            for column in 0..<columns where !wireTables[wire].isInOrder { addColumn(column, table, wire) }
+            if wireTables[wire].isInOrder {
+                writer.appendInsertedRow(
+                    table: wire, key: key, causalLength: causalLength, sentinelSequence: sentinel, columns: columns, sequence: sequence,
+                    values: values)
+                return
+            }
+        }
+        withUnsafeTemporaryAllocation(of: CellNumbers.self, capacity: columns) { numbers in
+            for column in 0..<columns {
+                let cell = CellNumbers(column: column, columnVersion: 1, sequence: sequence + UInt64(column))
+                numbers.initializeElement(at: column, to: cell)
+            }
+            let cells = UnsafeBufferPointer(rebasing: numbers[..<columns])
+            add(table, index: index, key: key, causalLength: causalLength, sentinel: sentinel, cells: cells, values: values)
+        }
+    }
+
+    private static func first(_ sentinel: UInt64?, _ cell: UInt64?) -> UInt64? {
+        guard let sentinel, let cell else { return sentinel ?? cell }
+        return min(sentinel, cell)
+    }
+
+    /// The place of a table in the chunk.
+    private mutating func wireIndex(_ table: Table, _ index: Int) -> Int {
+        if let known = wireTables.lastIndex(where: { $0.table == index }) { return known }
+        wireTables.append(WireTable(table: index, columns: Array(repeating: -1, count: table.columns.count)))
+        return writer.addTable(named: table.name)
+    }
+
+    private mutating func addColumn(_ column: Int, _ table: Table, _ wire: Int) {
+        if wireTables[wire].columns[column] < 0 {
+            wireTables[wire].columns[column] = writer.addColumn(named: table.columns[column].name, table: wire)
+        }
+        guard column == table.columns.count - 1, !wireTables[wire].isInOrder else { return }
+        wireTables[wire].isInOrder = wireTables[wire].columns.indices.allSatisfy { wireTables[wire].columns[$0] == $0 }
+    }
+
     /// What a row costs beside its key and values, about.
     private static let rowBytes = 12
 
@@ -82,22 +134,16 @@ struct ChunkCutter {
         _ table: Table, index: Int, key: UnsafeRawBufferPointer, causalLength: UInt64, sentinel: UInt64?,
         cells: UnsafeBufferPointer<CellNumbers>, values: UnsafeRawBufferPointer
     ) {
-        var wire =
-            wireTables[index]
-            ?? WireTable(index: writer.addTable(named: table.name), columns: Array(repeating: -1, count: table.columns.count))
+        let wire = wireIndex(table, index)
         scratch.removeAll(keepingCapacity: true)
-        var isNew = wireTables[index] == nil
         for cell in cells {
-            if wire.columns[cell.column] < 0 {
-                wire.columns[cell.column] = writer.addColumn(named: table.columns[cell.column].name, table: wire.index)
-                isNew = true
-            }
-            scratch.append(CellNumbers(column: wire.columns[cell.column], columnVersion: cell.columnVersion, sequence: cell.sequence))
+            addColumn(cell.column, table, wire)
+            let column = wireTables[wire].columns[cell.column]
+            scratch.append(CellNumbers(column: column, columnVersion: cell.columnVersion, sequence: cell.sequence))
         }
-        if isNew { wireTables[index] = wire }
         scratch.withUnsafeBufferPointer { cells in
             writer.appendRow(
-                table: wire.index, key: key, causalLength: causalLength,
+                table: wire, key: key, causalLength: causalLength,
                 sentinel: sentinel.map { RowChange.Sentinel(columnVersion: causalLength, sequence: $0) }, cells: cells, values: values)
         }
     }

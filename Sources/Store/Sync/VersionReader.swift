@@ -2,10 +2,13 @@ import PatinaProtocol
 
 /// Serves versions to peers that lack them, from a consistent snapshot. Works on any connection to the database.
 struct VersionReader {
-    let connection: Connection
-    let catalog: Catalog
-    let sites: SiteTable
+    let clocks: ClockTables
     let limits: Limits
+    /// True on a connection that does not write: what the writer has not folded yet is read from its versions first.
+    var refreshesClocks = false
+
+    private var connection: Connection { clocks.connection }
+    private var sites: SiteTable { clocks.sites }
 
     /// Versions that are looked at for one request, so that a long history of overwritten versions costs a bounded time.
     private static let versionLimit = 4_096
@@ -38,6 +41,7 @@ struct VersionReader {
     func read(_ request: ReadRequest) throws(StoreError) -> StoreResult {
         try connection.statement("BEGIN").run()
         defer { connection.rollBack() }
+        if refreshesClocks { try clocks.refresh(fromStart: false) }
         var answer = Answer(byteLimit: request.byteLimit)
         var remaining: [ReadRequest.Want] = []
         for (index, want) in request.wants.enumerated() {
@@ -163,9 +167,8 @@ struct VersionReader {
     private func serve(_ stored: StoredVersion, only sequences: IntervalSet?, into answer: inout Answer) throws(StoreError) -> [ReadRequest
         .Want]
     {
-        let rows = try VersionRows(
-            stored, connection: connection, catalog: catalog, sites: sites,
-            thin: try ThinVersions(connection, site: stored.site, stored.version))
+        let thin = try ThinVersions(connection, site: stored.site, stored.version)
+        let rows = try VersionRows(stored, clocks: clocks, thin: thin)
         guard !rows.isEmpty else {
             answer.takeEmpty(stored.actor, stored.version...stored.version)
             return []

@@ -11,18 +11,17 @@ struct VersionRows {
     }
 
     private let stored: StoredVersion
-    private let catalog: Catalog
-    private let sites: SiteTable
+    private let clocks: ClockTables
     private let omitted: [Changeset.Table]
     private var pieces: [Piece] = []
 
     /// True when nothing is left of the version, for whoever asks.
     var isEmpty: Bool { pieces.isEmpty && omitted.isEmpty }
 
-    init(_ stored: StoredVersion, connection: Connection, catalog: Catalog, sites: SiteTable, thin: ThinVersions) throws(StoreError) {
+    init(_ stored: StoredVersion, clocks: ClockTables, thin: ThinVersions) throws(StoreError) {
         self.stored = stored
-        self.catalog = catalog
-        self.sites = sites
+        self.clocks = clocks
+        let catalog = clocks.catalog
         var listed: [(table: Int, row: ListedRow)] = []
         do {
             omitted = try thin.omitted(stored, in: catalog)
@@ -31,7 +30,8 @@ struct VersionRows {
             }
         } catch {
             throw .corrupt(
-                message: "\(connection.name): the key list of version \(stored.version) of \(stored.actor) is damaged: \(error.reason)")
+                message:
+                    "\(clocks.connection.name): the key list of version \(stored.version) of \(stored.actor) is damaged: \(error.reason)")
         }
         var (rows, overlap): ([(table: Int, row: ListedRow, sequences: [UInt64])], Bool) = ([], false)
         for (table, row) in listed {
@@ -77,21 +77,20 @@ struct VersionRows {
 
     /// The sequence numbers of the version that a row still holds.
     private func sequences(of row: ListedRow, _ table: Table) throws(StoreError) -> [UInt64] {
+        let clock: RowClock?
         switch row {
         case .deleted(let key):
-            guard let sentinel = try readTombstone(key, table)?.sentinel, isOurs(sentinel) else { return [] }
+            guard let sentinel = try clocks.readTombstone(table, key, 0..<key.count)?.sentinel, isOurs(sentinel) else { return [] }
             return [sentinel.sequence]
-        case .rowid, .packedKey:
-            let statement = try table.statements(.readClock)
-            try bind(row, statement)
-            guard try statement.step() else { return [] }
-            defer { statement.reset() }
-            let clock = try decode(statement.blob(0), table)
-            var result: [UInt64] = []
-            if let sentinel = clock.sentinel, isOurs(sentinel) { result.append(sentinel.sequence) }
-            for cell in clock.cells where isOurs(cell) { result.append(cell.sequence) }
-            return result
+        // Whether the clock is of this row is checked when the row is read.
+        case .rowid(let rowid): clock = try clocks.read(table, rowid: rowid, [], 0..<0, hash: nil)
+        case .packedKey(let key): clock = try clocks.read(table, rowid: 0, key, 0..<key.count, hash: nil)
         }
+        guard let clock else { return [] }
+        var result: [UInt64] = []
+        if let sentinel = clock.sentinel, isOurs(sentinel) { result.append(sentinel.sequence) }
+        for cell in clock.cells where isOurs(cell) { result.append(cell.sequence) }
+        return result
     }
 
     private func isOurs(_ sentinel: SentinelClock) -> Bool {
@@ -99,27 +98,6 @@ struct VersionRows {
     }
 
     private func isOurs(_ cell: CellClock) -> Bool { cell.site == stored.site && cell.version == stored.version }
-
-    private func bind(_ row: ListedRow, _ statement: PreparedStatement) throws(StoreError) {
-        switch row {
-        case .rowid(let rowid): try statement.bind(1, rowid)
-        case .packedKey(let key), .deleted(let key): try statement.bind(1, blob: key)
-        }
-    }
-
-    private func readTombstone(_ key: [UInt8], _ table: Table) throws(StoreError) -> RowClock? {
-        try ClockTables(sites: sites).readTombstone(table, key, 0..<key.count)
-    }
-
-    private func decode(_ record: [UInt8], _ table: Table) throws(StoreError) -> RowClock {
-        do {
-            let decoded = try ClockRecord.decode(
-                record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
-            return table.current(decoded.clock)
-        } catch {
-            throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
-        }
-    }
 
     // MARK: Chunks
 
@@ -142,9 +120,9 @@ struct VersionRows {
     }
 
     private func add(_ piece: Piece, within sequences: ClosedRange<UInt64>, to cutter: inout ChunkCutter) throws(StoreError) {
-        let table = catalog.tables[piece.table]
+        let table = clocks.catalog.tables[piece.table]
         if case .deleted(let key) = piece.row {
-            guard let tombstone = try readTombstone(key, table), let sentinel = tombstone.sentinel else { return }
+            guard let tombstone = try clocks.readTombstone(table, key, 0..<key.count), let sentinel = tombstone.sentinel else { return }
             key.withUnsafeBytes {
                 cutter.add(
                     table, index: piece.table, key: $0, causalLength: tombstone.causalLength, sentinel: sentinel.sequence,
@@ -153,22 +131,22 @@ struct VersionRows {
             return
         }
         let statement = try table.statements(.readForSync)
-        try bind(piece.row, statement)
-        if case .packedKey(let key) = piece.row {
-            let values: [Value]
-            do { values = try PackedKey.decode(key) } catch {
-                throw .corrupt(message: "a key list of table \(table.name): \(error.reason)")
-            }
-            guard values.count == table.keyColumns.count else {
-                throw .corrupt(message: "a key list of table \(table.name) has a key of another table")
-            }
-            for (offset, value) in values.enumerated() { try statement.bind(Int32(offset + 2), value) }
+        var rowid: Int64 = 0
+        switch piece.row {
+        case .rowid(let number):
+            rowid = number
+            try statement.bind(1, number)
+        case .packedKey(let key):
+            for (offset, value) in try decodeKey(key, table).enumerated() { try statement.bind(Int32(offset + 1), value) }
+        case .deleted: return
         }
         guard try statement.step() else { return }
         defer { statement.reset() }
-        let clock = try decode(statement.blob(0), table)
         var key: [UInt8] = [UInt8(table.keyColumns.count)]
-        for offset in table.keyColumns.indices { statement.appendKeyColumn(Int32(1 + table.columns.count + offset), to: &key) }
+        for offset in table.keyColumns.indices { statement.appendKeyColumn(Int32(table.columns.count + offset), to: &key) }
+        guard let clock = try clocks.read(table, rowid: rowid, key, 0..<key.count, hash: key.withUnsafeBytes { keyHash($0) }) else {
+            return
+        }
         var sentinel: UInt64?
         if let present = clock.sentinel, isOurs(present), sequences.contains(present.sequence) { sentinel = present.sequence }
         let cells = clock.cells.filter { isOurs($0) && sequences.contains($0.sequence) }.sorted { $0.sequence < $1.sequence }
@@ -176,7 +154,7 @@ struct VersionRows {
         var numbers: [CellNumbers] = []
         for cell in cells {
             numbers.append(CellNumbers(column: cell.column, columnVersion: cell.columnVersion, sequence: cell.sequence))
-            statement.appendValue(Int32(1 + cell.column), to: &values)
+            statement.appendValue(Int32(cell.column), to: &values)
         }
         key.withUnsafeBytes { key in
             numbers.withUnsafeBufferPointer { cells in
@@ -186,5 +164,16 @@ struct VersionRows {
                 }
             }
         }
+    }
+
+    private func decodeKey(_ key: [UInt8], _ table: Table) throws(StoreError) -> [Value] {
+        let values: [Value]
+        do { values = try PackedKey.decode(key) } catch {
+            throw .corrupt(message: "a key list of table \(table.name): \(error.reason)")
+        }
+        guard values.count == table.keyColumns.count else {
+            throw .corrupt(message: "a key list of table \(table.name) has a key of another table")
+        }
+        return values
     }
 }

@@ -3,7 +3,8 @@ import PatinaSim
 
 struct Sim: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sim", abstract: "Whole clusters in one deterministic process.", subcommands: [SimRun.self])
+        commandName: "sim", abstract: "Whole clusters in one deterministic process.",
+        subcommands: [SimRun.self, SimShow.self, SimFaults.self, SimChecks.self])
 }
 
 struct SimRun: ParsableCommand {

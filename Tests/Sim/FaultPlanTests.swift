@@ -72,10 +72,7 @@ import Testing
             let end = try #require(occurrence.end)
             let length = end - occurrence.start
             #expect(end == .zero + .seconds(80) || (length >= .seconds(1) && length <= .seconds(4)))
-            guard case .crash(let nodes) = occurrence.action else {
-                Issue.record("a crash was planned")
-                return
-            }
+            let nodes = try #require(occurrence.action as? CrashAction).nodes
             #expect(nodes.count == 2 && nodes[0] < nodes[1] && nodes[1] < 10)
         }
     }
@@ -96,12 +93,14 @@ import Testing
             direction = "a->b"
             at = "21s"
             """)
-        guard case .partition(let halves) = plan.occurrences[0].action, case .partition(let deaf) = plan.occurrences[1].action else {
-            Issue.record("two partitions were planned")
+        let halves = try #require(plan.occurrences[0].action as? PartitionAction).partition
+        let deaf = try #require(plan.occurrences[1].action as? PartitionAction).partition
+        guard case .sides(let sideOf, _) = halves.shape else {
+            Issue.record("two halves are sides")
             return
         }
-        #expect(halves.sideOf.count(where: { $0 == 0 }) == 5 && halves.sideOf.count(where: { $0 == 1 }) == 5)
-        let (left, right) = (try #require(halves.sideOf.firstIndex(of: 0)), try #require(halves.sideOf.firstIndex(of: 1)))
+        #expect(sideOf.count(where: { $0 == 0 }) == 5 && sideOf.count(where: { $0 == 1 }) == 5)
+        let (left, right) = (try #require(sideOf.firstIndex(of: 0)), try #require(sideOf.firstIndex(of: 1)))
         #expect(halves.cuts(from: left, to: right) && halves.cuts(from: right, to: left) && !halves.cuts(from: left, to: left))
         #expect(deaf.cuts(from: 0, to: 2) && deaf.cuts(from: 1, to: 2))
         #expect(!deaf.cuts(from: 2, to: 0) && !deaf.cuts(from: 0, to: 1) && !deaf.cuts(from: 0, to: 5) && !deaf.cuts(from: 5, to: 2))

@@ -84,7 +84,7 @@ import Testing
     func cuts() throws {
         var network = try network("")
         #expect(!network.isCut(from: 0, to: 1))
-        network.cut(Partition(sideOf: [0, 1, 255, 255, 255, 255], direction: .firstToSecond), occurrence: 4)
+        network.cut(Partition(shape: .sides([0, 1, 255, 255, 255, 255], .firstToSecond)), occurrence: 4)
         #expect(network.isCut(from: 0, to: 1) && !network.isCut(from: 1, to: 0) && network.isCut(between: 1, and: 0))
         #expect(!network.wasWhole(between: 0, and: 1, since: .zero + .seconds(5)))
         #expect(network.wasWhole(between: 0, and: 2, since: .zero))

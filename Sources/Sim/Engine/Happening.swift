@@ -28,6 +28,8 @@ enum Happening {
     case poll
     /// The regular look at what must always hold.
     case look
+    /// A machine that stood still, or was busy, takes the next thing out of its inbox.
+    case hostResumes(Int)
 
     /// A reliable message on its way.
     struct Message {

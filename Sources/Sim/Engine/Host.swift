@@ -19,8 +19,7 @@ final class Host {
     let bootstrap: [Address]
     /// Name of the in-memory database, unique in this process.
     let storeName: String
-    /// How far the machine's wall clock is off.
-    let skew: Duration
+    let wall: WallClock
     /// When the process is started for the first time.
     let startAt: Instant
 
@@ -31,6 +30,17 @@ final class Host {
     var upSince = Instant.zero
     /// Crash faults that hold the machine down at present.
     var heldDownBy = 0
+    /// Faults that make the machine stand still at present.
+    var pausedBy = 0
+    /// How long the process is busy with one event.
+    var eventCost: Duration = .zero
+    /// When the process has handled what it was given.
+    var busyUntil = Instant.zero
+    /// When a pause or slowness last ended.
+    var lastHindered = Instant(nanoseconds: -1)
+    var inbox = Inbox()
+    /// It stands still, is slow, or has not caught up since.
+    var isHindered = false
     var anchor: MemoryAnchor?
     /// When the disk has written everything that it was given.
     var diskFree = Instant.zero
@@ -49,12 +59,12 @@ final class Host {
         let end: Int
     }
 
-    init(index: Int, address: Address, bootstrap: [Address], storeName: String, skew: Duration, startAt: Instant, random: Random) {
+    init(index: Int, address: Address, bootstrap: [Address], storeName: String, wall: WallClock, startAt: Instant, random: Random) {
         self.index = index
         self.address = address
         self.bootstrap = bootstrap
         self.storeName = storeName
-        self.skew = skew
+        self.wall = wall
         self.startAt = startAt
         var identities = random.fork("identity")
         identity = ActorID.random(using: &identities)

@@ -23,6 +23,9 @@ struct Network {
     private var partitions: [(occurrence: Int, partition: Partition)] = []
     /// Partitions that are over, and since when.
     private var healed: [(at: Instant, partition: Partition)] = []
+    private var disturbances: [(strike: Int, disturbance: LinkDisturbance)] = []
+    /// Clogs that are over, and since when.
+    private var freed: [(at: Instant, disturbance: LinkDisturbance)] = []
 
     private struct ModelKey: Hashable {
         let rule: Int
@@ -62,20 +65,62 @@ struct Network {
         for (at, partition) in healed where at > start && (partition.cuts(from: left, to: right) || partition.cuts(from: right, to: left)) {
             return false
         }
-        return true
+        for (at, clog) in freed where at > start && (clog.touches(from: left, to: right) || clog.touches(from: right, to: left)) {
+            return false
+        }
+        return !isClogged(from: left, to: right) && !isClogged(from: right, to: left)
+    }
+
+    // MARK: Disturbances
+
+    mutating func disturb(_ disturbance: LinkDisturbance, strike: Int) { disturbances.append((strike, disturbance)) }
+
+    mutating func calm(strike: Int, at now: Instant) {
+        for (number, disturbance) in disturbances where number == strike {
+            if case .clog = disturbance.change { freed.append((now, disturbance)) }
+        }
+        disturbances.removeAll { $0.strike == strike }
+    }
+
+    private func isClogged(from: Int, to: Int) -> Bool {
+        disturbances.contains { entry in
+            if case .clog = entry.disturbance.change { entry.disturbance.touches(from: from, to: to) } else { false }
+        }
+    }
+
+    /// When a datagram of now gets through the clogs: now where there are none, nil when it never does.
+    private func release(from: Int, to: Int, at now: Instant) -> Instant? {
+        var release = now
+        for (_, disturbance) in disturbances {
+            guard case .clog(let until) = disturbance.change, disturbance.touches(from: from, to: to) else { continue }
+            guard let until else { return nil }
+            release = max(release, until)
+        }
+        return release
+    }
+
+    private func disturbed(_ model: LinkModel, from: Int, to: Int) -> LinkModel {
+        var model = model
+        for (_, disturbance) in disturbances where disturbance.touches(from: from, to: to) { disturbance.apply(to: &model) }
+        return model
     }
 
     // MARK: Sending
 
     mutating func sendDatagram(_ bytes: Int, from: Int, to: Int, at now: Instant) -> DatagramFate {
         let link = link(from: from, to: to)
-        return models[links[link].model].sendDatagram(bytes, at: now, over: &links[link].state)
+        guard !disturbances.isEmpty else { return models[links[link].model].sendDatagram(bytes, at: now, over: &links[link].state) }
+        guard let release = release(from: from, to: to, at: now) else { return .lost }
+        return disturbed(models[links[link].model], from: from, to: to).sendDatagram(bytes, at: release, over: &links[link].state)
     }
 
     /// When a transfer has arrived; nil when it must be tried again.
     mutating func transfer(_ bytes: Int, from: Int, to: Int, at now: Instant) -> Instant? {
         let link = link(from: from, to: to)
-        return models[links[link].model].transfer(bytes, at: now, over: &links[link].state)
+        guard !disturbances.isEmpty else { return models[links[link].model].transfer(bytes, at: now, over: &links[link].state) }
+        // Nothing is acknowledged through a clog in either direction: the sender tries again, as behind a cut.
+        guard !isClogged(from: from, to: to), !isClogged(from: to, to: from) else { return nil }
+        return disturbed(models[links[link].model], from: from, to: to).transfer(bytes, at: now, over: &links[link].state)
     }
 
     mutating func retransmissionTimeout(from: Int, to: Int) -> Duration {

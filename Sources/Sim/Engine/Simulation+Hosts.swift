@@ -7,12 +7,11 @@ extension Simulation {
 
     /// Starts a process on a machine, unless a crash holds it down. A restart finds what the last process committed.
     func start(_ host: Host) {
-        guard host.process == nil, host.heldDownBy == 0, clock.now >= host.startAt else { return }
-        let clock = clock
-        let skew = host.skew.nanoseconds
+        guard host.process == nil, host.heldDownBy == 0, host.pausedBy == 0, clock.now >= host.startAt else { return }
+        let wall = host.wall
         var options = StoreOptions()
         options.limits = scenario.node.limits
-        options.wallClock = { VirtualClock.epochNanoseconds + clock.now.nanoseconds + skew }
+        options.wallClock = { wall.nanoseconds }
         options.identity = host.identity
         options.simulated = true
         do throws(StoreError) {
@@ -47,6 +46,8 @@ extension Simulation {
         trace.record(.crashed, host: host.index, at: clock.now)
         host.process = nil
         process.store.close()
+        host.inbox = Inbox()
+        host.busyUntil = clock.now
         abandonSessions(of: host)
         let silence = clock.now + scenario.node.machine.idleTimeout
         for connection in host.connections {
@@ -59,34 +60,17 @@ extension Simulation {
     // MARK: Faults
 
     func faultStarts(_ index: Int) {
-        let occurrence = faults.occurrences[index]
         trace.record(.faultStarted, host: index, at: clock.now)
         activeFaults += 1
-        switch occurrence.action {
-        case .partition(let partition): network.cut(partition, occurrence: index)
-        case .crash(let nodes):
-            for node in nodes {
-                hosts[node].heldDownBy += 1
-                crash(hosts[node])
-            }
-        }
         metrics.faults += 1
+        faults.occurrences[index].action.begin(in: self, strike: index)
     }
 
     func faultEnds(_ index: Int) {
         trace.record(.faultEnded, host: index, at: clock.now)
         activeFaults -= 1
         lastFaultEnd = clock.now
-        switch faults.occurrences[index].action {
-        case .partition:
-            network.heal(occurrence: index, at: clock.now)
-            catchUpBegins()
-        case .crash(let nodes):
-            for node in nodes {
-                hosts[node].heldDownBy -= 1
-                start(hosts[node])
-            }
-        }
+        faults.occurrences[index].action.end(in: self, strike: index)
     }
 
     // MARK: Disk

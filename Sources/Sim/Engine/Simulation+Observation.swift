@@ -42,7 +42,8 @@ extension Simulation {
         guard record.generation == process.store.generation else { return }
         for (check, grace) in checks.declaredDownGraces {
             let start = clock.now - grace
-            guard target.upSince <= start, observer.upSince <= start, network.wasWhole(between: index, and: observer.index, since: start)
+            guard !target.isHindered, !observer.isHindered, target.lastHindered <= start, observer.lastHindered <= start,
+                target.upSince <= start, observer.upSince <= start, network.wasWhole(between: index, and: observer.index, since: start)
             else { continue }
             checks.declaredDown(check: check, at: clock.now, "node:\(observer.index) declared node:\(index) down")
         }

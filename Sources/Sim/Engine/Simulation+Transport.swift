@@ -27,6 +27,7 @@ extension Simulation {
         case .lost:
             metrics.datagramsLost += 1
             checks.occurred(.datagramLost, at: clock.now, "node:\(host.index) to node:\(to)")
+        case .corrupted: metrics.datagramsCorrupted += 1
         case .queueFull: metrics.datagramsQueueFull += 1
         }
     }
@@ -110,7 +111,7 @@ extension Simulation {
     func attempt(bytes: Int, on index: Int, from host: Host, to: Int, attempt: Int) -> Attempt {
         let peer = hosts[to]
         let now = clock.now
-        if peer.isUp, !network.isCut(between: host.index, and: to) {
+        if peer.isUp, peer.pausedBy == 0, !network.isCut(between: host.index, and: to) {
             if connections[index].isEstablished, connections[index].life(of: to) != peer.life {
                 // The new process knows nothing of this connection and says so.
                 lose(index, initiator: nil)

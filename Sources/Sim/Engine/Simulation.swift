@@ -28,6 +28,8 @@ public final class Simulation {
     var events: UInt64 = 0
     /// Times that something went wrong with a store that no scenario asked for.
     var storeFailures: [String] = []
+    /// Machines that stand still, are slow, or have not caught up since.
+    var hinderedHosts = 0
     /// Faults that are active at present, and when the last one ended.
     var activeFaults = 0
     var lastFaultEnd = Instant(nanoseconds: -1)
@@ -80,7 +82,7 @@ public final class Simulation {
             hosts.append(
                 Host(
                     index: index, address: Host.address(of: index), bootstrap: bootstrap(of: index, using: &choices),
-                    storeName: "simulation-\(unique)-\(index)", skew: skew,
+                    storeName: "simulation-\(unique)-\(index)", wall: WallClock(clock: clock, skew: skew),
                     startAt: .zero + .nanoseconds(scenario.topology.join.over.nanoseconds / Int64(count) * Int64(index)), random: own))
             hostOf[hosts[index].identity] = index
         }
@@ -129,6 +131,12 @@ public final class Simulation {
     }
 
     private func process(_ happening: consuming Happening) {
+        if hinderedHosts > 0, mustWait(happening) { return }
+        handle(happening)
+    }
+
+    /// Lets something happen now.
+    func handle(_ happening: consuming Happening) {
         switch happening {
         case .hostStarts(let index): start(hosts[index])
         case .timer(let index, let life, let timer):
@@ -156,6 +164,7 @@ public final class Simulation {
             pollIsScheduled = false
             poll()
         case .look: look()
+        case .hostResumes(let index): takeFromInbox(of: hosts[index])
         }
     }
 
@@ -164,6 +173,7 @@ public final class Simulation {
         guard let process = host.process else { preconditionFailure("an event for host \(host.index), which is down") }
         process.node.handle(event, now: clock.now, into: &effects)
         events += 1
+        if hinderedHosts > 0 { host.busyUntil = clock.now + host.eventCost }
         #if DEBUG
             process.node.checkInvariants()
         #else

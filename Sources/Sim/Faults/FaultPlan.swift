@@ -2,28 +2,22 @@ import PatinaProtocol
 
 /// Everything that will break in one run, worked out before it starts: a function of the scenario and the seed alone.
 struct FaultPlan {
-    /// One time that a fault strikes.
+    /// One strike of a fault.
     struct Occurrence {
         /// Index into the scenario's faults.
         let fault: Int
         let start: Instant
         /// Nil: never repaired.
         let end: Instant?
-        let action: Action
-    }
-
-    enum Action {
-        case partition(Partition)
-        /// In ascending order.
-        case crash([Int])
+        let action: any FaultAction
     }
 
     /// By start, then by the order of the file.
     let occurrences: [Occurrence]
     private let scenario: Scenario
 
-    /// More occurrences of one fault than this are not planned.
-    private static let occurrencesMaximum = 100_000
+    /// More strikes of one fault than this are not planned.
+    static let strikesMaximum = 100_000
 
     init(scenario: Scenario, random: Random) {
         self.scenario = scenario
@@ -31,9 +25,11 @@ struct FaultPlan {
         for (index, fault) in scenario.faults.enumerated() {
             // By id, not by index: another fault in front of this one does not change it.
             var random = random.fork("fault \(fault.id)")
+            var own: [Occurrence] = []
             for start in Self.starts(of: fault, scenario: scenario, planned: planned, random: &random) {
-                planned.append(Self.occurrence(of: fault, index, at: start, scenario: scenario, random: &random))
+                own += Self.strikes(of: fault, index, at: start, scenario: scenario, random: &random)
             }
+            planned += own.prefix(Self.strikesMaximum)
         }
         occurrences = planned.enumerated().sorted {
             ($0.element.start, $0.element.fault, $0.offset) < ($1.element.start, $1.element.fault, $1.offset)
@@ -65,7 +61,7 @@ struct FaultPlan {
                 let end = time(of: to, scenario: scenario, planned: planned)
             else { return [] }
             var starts: [Instant] = []
-            while starts.count < occurrencesMaximum {
+            while starts.count < strikesMaximum {
                 switch pause {
                 case .uniform(let range): now = now + random.duration(in: range)
                 // A bounded pause, so that no two strikes share an instant.
@@ -78,53 +74,23 @@ struct FaultPlan {
         }
     }
 
-    private static func occurrence(
+    private static func strikes(
         of fault: Fault, _ index: Int, at start: Instant, scenario: Scenario, random: inout Random
-    ) -> Occurrence {
+    ) -> [Occurrence] {
+        guard let kind = FaultKind.named(fault.kind) else {
+            preconditionFailure("a scenario with a fault of the unknown kind \(fault.kind)")
+        }
         let heal = Instant.zero + (scenario.duration - scenario.drain)
         let end: Instant? =
             switch fault.length {
+            case _ where !kind.lasts: start
             case .forever: nil
             case .untilHeal: max(start, heal)
             case .uniform(let range): max(start, min(heal, start + random.duration(in: range)))
             }
-        let nobody = [Bool](repeating: false, count: scenario.topology.nodes)
-        let action: Action
-        switch fault.kind {
-        case .crash(let selector): action = .crash(selector.choose(from: scenario.topology, taken: nobody, using: &random))
-        case .partition(let sides, let direction):
-            var taken = nobody
-            var sideOf = [UInt8](repeating: Partition.noSide, count: scenario.topology.nodes)
-            for (side, selectors) in sides.enumerated() {
-                for selector in selectors {
-                    for node in selector.choose(from: scenario.topology, taken: taken, using: &random) {
-                        taken[node] = true
-                        sideOf[node] = UInt8(side)
-                    }
-                }
-            }
-            action = .partition(Partition(sideOf: sideOf, direction: direction))
-        }
-        return Occurrence(fault: index, start: start, end: end, action: action)
-    }
-}
-
-/// Who does not hear whom.
-struct Partition {
-    static let noSide = UInt8.max
-
-    /// The side of each node, or `noSide`.
-    let sideOf: [UInt8]
-    let direction: Fault.Direction
-
-    /// True when nothing that `from` sends reaches `to`.
-    func cuts(from: Int, to: Int) -> Bool {
-        let (left, right) = (sideOf[from], sideOf[to])
-        guard left != right, left != Partition.noSide, right != Partition.noSide else { return false }
-        switch direction {
-        case .both: return true
-        case .firstToSecond: return left == 0
-        case .secondToFirst: return left == 1
-        }
+        var planning = FaultPlanning(fault: fault, scenario: scenario, start: start, end: end, random: random)
+        let strikes = kind.plan(&planning)
+        random = planning.random
+        return strikes.map { Occurrence(fault: index, start: $0.start, end: $0.end, action: $0.action) }
     }
 }

@@ -22,12 +22,34 @@ public struct LinkModel: Hashable, Sendable {
     public var reorder: UInt32 = 0
     /// How long a datagram is held back at most.
     public var reorderDelay: Duration = .milliseconds(50)
+    /// Datagrams of which bits are turned over on the way, in millionths. QUIC's authentication refuses what is damaged, so nothing
+    /// of it reaches a node.
+    public var corrupt: UInt32 = 0
+    /// Losses that come in bursts, besides `loss`.
+    public var bursts: Bursts?
+    /// Drawn for each datagram and each transfer, besides `latency`.
+    public var addedLatency: ClosedRange<Duration> = .zero...(.zero)
     /// Bits a second; nil: no limit.
     public var bandwidth: UInt64?
     /// Bytes that wait for the wire before further datagrams are dropped.
     public var queueBytes = 256 * 1_024
 
     public init() {}
+
+    /// The model of Gilbert and Elliott: a link is in a good or in a bad state, and changes between them at random. All in millionths.
+    public struct Bursts: Hashable, Sendable {
+        /// The chance, at each packet in the good state, that the bad one begins.
+        public var goodToBad: UInt32
+        public var badToGood: UInt32
+        /// Packets that are lost in the bad state.
+        public var loss: UInt32
+
+        public init(goodToBad: UInt32, badToGood: UInt32, loss: UInt32) {
+            self.goodToBad = goodToBad
+            self.badToGood = badToGood
+            self.loss = loss
+        }
+    }
 
     public enum Latency: Hashable, Sendable {
         case constant(Duration)
@@ -62,6 +84,8 @@ public struct LinkState: Sendable {
     fileprivate var datagramsDone: Instant = .zero
     /// When the transfers that were accepted are all on the wire.
     fileprivate var transfersDone: Instant = .zero
+    /// A burst of losses is going on.
+    fileprivate var isBad = false
 
     /// - Parameter random: a stream of this link's own, so that traffic elsewhere does not change its draws.
     public init(random: Random) { self.random = random }
@@ -72,6 +96,8 @@ public enum DatagramFate: Hashable, Sendable {
     case delivered(at: Instant)
     case deliveredTwice(Instant, Instant)
     case lost
+    /// It arrives, but its bits are not what they were.
+    case corrupted
     /// The queue in front of the wire was full.
     case queueFull
 }
@@ -98,12 +124,14 @@ extension LinkModel {
         }
         // Every draw happens only where the rule asks for one: an unused feature costs nothing and shifts nothing.
         if loss > 0, state.random.chance(partsPerMillion: loss) { return .lost }
-        var arrival = departure + latency.sample(&state.random)
+        if bursts != nil, isLostInBurst(&state) { return .lost }
+        if corrupt > 0, state.random.chance(partsPerMillion: corrupt) { return .corrupted }
+        var arrival = departure + sampleLatency(&state)
         if reorder > 0, state.random.chance(partsPerMillion: reorder) {
             arrival = arrival + state.random.duration(in: .zero...reorderDelay)
         }
         if duplicate > 0, state.random.chance(partsPerMillion: duplicate) {
-            return .deliveredTwice(arrival, departure + latency.sample(&state.random))
+            return .deliveredTwice(arrival, departure + sampleLatency(&state))
         }
         return .delivered(at: arrival)
     }
@@ -117,14 +145,14 @@ extension LinkModel {
             state.transfersDone = free + LinkModel.time(bytes, at: bandwidth)
             departure = state.transfersDone
         }
-        let arrival = departure + latency.sample(&state.random)
-        guard loss > 0 else { return arrival }
+        let arrival = departure + sampleLatency(&state)
+        guard loss > 0 || corrupt > 0 || bursts != nil else { return arrival }
         var outstanding = max(1, (bytes + LinkModel.packetBytes - 1) / LinkModel.packetBytes)
         var delay: Duration = .zero
         var timeout = retransmissionTimeout
         for _ in 0..<LinkModel.rounds {
             var lost = 0
-            for _ in 0..<outstanding where state.random.chance(partsPerMillion: loss) { lost += 1 }
+            for _ in 0..<outstanding where isPacketLost(&state) { lost += 1 }
             if lost == 0 { return arrival + delay }
             outstanding = lost
             delay += timeout
@@ -135,7 +163,25 @@ extension LinkModel {
 
     /// How long a sender waits for an acknowledgement before it sends again.
     public var retransmissionTimeout: Duration {
-        .nanoseconds(latency.typical.nanoseconds * 3) + LinkModel.acknowledgementDelay
+        .nanoseconds((latency.typical + addedLatency.upperBound).nanoseconds * 3) + LinkModel.acknowledgementDelay
+    }
+
+    private func sampleLatency(_ state: inout LinkState) -> Duration {
+        let own = latency.sample(&state.random)
+        return addedLatency.upperBound == .zero ? own : own + state.random.duration(in: addedLatency)
+    }
+
+    /// A packet of a transfer that must be sent again.
+    private func isPacketLost(_ state: inout LinkState) -> Bool {
+        if loss > 0, state.random.chance(partsPerMillion: loss) { return true }
+        if bursts != nil, isLostInBurst(&state) { return true }
+        return corrupt > 0 && state.random.chance(partsPerMillion: corrupt)
+    }
+
+    private func isLostInBurst(_ state: inout LinkState) -> Bool {
+        guard let bursts else { return false }
+        if state.random.chance(partsPerMillion: state.isBad ? bursts.badToGood : bursts.goodToBad) { state.isBad.toggle() }
+        return state.isBad && state.random.chance(partsPerMillion: bursts.loss)
     }
 
     /// How long `bytes` occupy a wire of `bandwidth` bits a second.

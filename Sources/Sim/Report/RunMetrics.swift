@@ -9,6 +9,9 @@ struct RunMetrics {
     var datagramsDoubled: UInt64 = 0
     var datagramsQueueFull: UInt64 = 0
     var datagramsCut: UInt64 = 0
+    var datagramsCorrupted: UInt64 = 0
+    /// Datagrams that found the inbox of a machine that stands still, or is slow, full.
+    var inboxDrops: UInt64 = 0
     var messagesLost: UInt64 = 0
     var connectionsLost: UInt64 = 0
     var sessions: UInt64 = 0
@@ -186,6 +189,8 @@ enum ReportMetrics {
         ("network.datagrams_doubled", { Double($0.datagramsDoubled) }),
         ("network.datagrams_queue_full", { Double($0.datagramsQueueFull) }),
         ("network.datagrams_cut", { Double($0.datagramsCut) }),
+        ("network.datagrams_corrupted", { Double($0.datagramsCorrupted) }),
+        ("network.inbox_drops", { Double($0.inboxDrops) }),
         ("network.messages_lost", { Double($0.messagesLost) }),
         ("network.connections_lost", { Double($0.connectionsLost) }),
         ("network.sessions", { Double($0.sessions) }),

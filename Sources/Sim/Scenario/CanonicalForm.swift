@@ -1,6 +1,9 @@
 import PatinaProtocol
 
 extension Scenario {
+    /// The canonical form behind a comment with its hash: itself a scenario with that hash.
+    public var shown: String { "# SHA-256 of the canonical form: \(hash)\n\(canonical)" }
+
     /// The scenario with everything spelled out, in one fixed order and in TOML. Two files with the same canonical form are the same
     /// experiment; reading the canonical form gives it again.
     public var canonical: String {
@@ -26,12 +29,12 @@ extension Scenario {
             case .first: "first"
             case .random(let count): "\(count) random"
             }
-        text.line("join", raw: "{ via = \(Canonical.quote(via)), over = \(Canonical.quote(Quantity.print(topology.join.over))) }")
+        text.line("join", raw: "{ via = \(CanonicalText.quote(via)), over = \(CanonicalText.quote(Quantity.print(topology.join.over))) }")
         for rule in links { text.append(rule) }
         text.header("[node]")
         for key in NodeKey.all { text.line(key.name, raw: key.text(node)) }
         text.header("[schema]")
-        text.line("sql", raw: "[\(schema.map { Canonical.quote($0.text) }.joined(separator: ", "))]")
+        text.line("sql", raw: "[\(schema.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
         for workload in workloads { text.append(workload) }
         for fault in faults { text.append(fault) }
         for check in checks { text.append(check) }
@@ -45,7 +48,7 @@ private struct Canonical {
 
     mutating func header(_ header: String) { text += "\n\(header)\n" }
     mutating func line(_ key: String, raw value: String) { text += "\(key) = \(value)\n" }
-    mutating func line(_ key: String, quoted value: String) { line(key, raw: Canonical.quote(value)) }
+    mutating func line(_ key: String, quoted value: String) { line(key, raw: CanonicalText.quote(value)) }
     mutating func line(_ key: String, _ value: Int) { line(key, raw: "\(value)") }
     mutating func line(_ key: String, _ value: Duration) { line(key, quoted: Quantity.print(value)) }
 
@@ -84,16 +87,8 @@ private struct Canonical {
     mutating func append(_ fault: Fault) {
         header("[[fault]]")
         line("id", quoted: fault.id)
-        switch fault.kind {
-        case .partition(let sides, let direction):
-            line("kind", quoted: "partition")
-            let lists = sides.map { side in "[\(side.map { Canonical.quote($0.text) }.joined(separator: ", "))]" }
-            line("sides", raw: "[\(lists.joined(separator: ", "))]")
-            line("direction", quoted: direction.rawValue)
-        case .crash(let selector):
-            line("kind", quoted: "crash")
-            line("select", quoted: selector.text)
-        }
+        line("kind", quoted: fault.kind)
+        for entry in fault.values.entries { line(entry.key, raw: entry.value.text) }
         switch fault.timing {
         case .once(let anchor): line("at", quoted: anchor.text)
         case .every(let pause, let from, let to):
@@ -104,6 +99,7 @@ private struct Canonical {
             line("from", quoted: from.text)
             line("to", quoted: to.text)
         }
+        guard FaultKind.named(fault.kind)?.lasts != false else { return }
         switch fault.length {
         case .uniform(let range): line("for", quoted: Quantity.print(range))
         case .untilHeal: line("for", quoted: "heal")
@@ -131,10 +127,10 @@ private struct Canonical {
     }
 
     static func latency(_ rule: LinkRule.LatencyRule) -> String {
-        func text(_ duration: Duration) -> String { quote(Quantity.print(duration)) }
+        func text(_ duration: Duration) -> String { CanonicalText.quote(Quantity.print(duration)) }
         switch rule {
         case .fixed(.constant(let duration)): return text(duration)
-        case .fixed(.uniform(let range)): return quote(Quantity.print(range))
+        case .fixed(.uniform(let range)): return CanonicalText.quote(Quantity.print(range))
         case .fixed(.exponential(let minimum, let mean)): return "{ model = \"exp\", min = \(text(minimum)), mean = \(text(mean)) }"
         case .geographic(let floor, let speed, let jitter):
             return "{ model = \"geo\", floor = \(text(floor)), km_per_ms = \(speed), jitter = \"\(jitter)%\" }"
@@ -142,10 +138,13 @@ private struct Canonical {
     }
 
     static func region(_ region: Topology.Region) -> String {
-        "{ name = \(quote(region.name)), lat = \(Double(region.latitude) / 1_000), lon = \(Double(region.longitude) / 1_000), "
+        "{ name = \(CanonicalText.quote(region.name)), lat = \(Double(region.latitude) / 1_000), lon = \(Double(region.longitude) / 1_000), "
             + "weight = \(region.weight) }"
     }
+}
 
+/// Pieces of the canonical form.
+enum CanonicalText {
     /// A basic string of TOML.
     static func quote(_ text: String) -> String {
         var result = "\""

@@ -112,6 +112,12 @@ enum Quantity {
         return Int(percent)
     }
 
+    /// `200ppm`; up to a tenth.
+    static func partsPerMillion(_ text: some StringProtocol) -> Int? {
+        guard let (digits, unit) = split(text), unit == "ppm", let parts = decimal(digits, times: 1), parts <= 100_000 else { return nil }
+        return Int(parts)
+    }
+
     // MARK: Parts
 
     /// Digits (with at most one point) and the unit behind them.

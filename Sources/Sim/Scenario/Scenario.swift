@@ -126,17 +126,14 @@ public struct Workload: Hashable, Sendable {
 /// Something that breaks.
 public struct Fault: Hashable, Sendable {
     public var id: String
-    public var kind: Kind
+    /// The name of a `FaultKind`.
+    public var kind: String
+    /// What the kind's own keys say.
+    public var values: FaultValues
     public var timing: Timing
     public var length: Length
 
-    public enum Kind: Hashable, Sendable {
-        /// Nodes on different sides do not hear each other. A node on no side hears everybody.
-        case partition(sides: [[Selector]], direction: Direction)
-        /// The process ends at once; what was committed stays.
-        case crash(Selector)
-    }
-
+    /// Of a partition.
     public enum Direction: String, Hashable, Sendable, CaseIterable {
         case both
         /// What the first side sends does not reach the second.

@@ -1,26 +1,33 @@
 import PatinaProtocol
 import PatinaTOML
 
-/// Faults, checks, and what must fit together.
+/// Faults.
 extension ScenarioReader {
-    // MARK: [[fault]]
-
-    private enum FaultKind: String, CaseIterable { case partition, crash }
+    private static let commonFaultKeys = ["id", "kind", "at", "every", "from", "to", "for"]
 
     func readFaults() throws(ScenarioError) -> [Fault] {
         var faults: [Fault] = []
-        let keys = ["id", "kind", "sides", "direction", "select", "at", "every", "from", "to", "for"]
+        let kinds = FaultKind.all.map(\.name)
+        // Keys of kinds come more than once; the first of equals is as good as the last.
+        let keys = Self.commonFaultKeys + FaultKind.all.flatMap { $0.keys.map(\.name) }
         for (index, table) in try top.tables("fault", allowed: keys).enumerated() {
             let id = try table.string("id") ?? "fault-\(index)"
             guard !id.isEmpty, id.utf8.allSatisfy(isIDByte) else {
                 throw table.error("id", "an id has letters, digits, \"-\" and \"_\" only")
             }
             guard !faults.contains(where: { $0.id == id }) else { throw table.error("id", "there are two faults \"\(id)\"") }
-            guard let kind = try table.choice("kind", FaultKind.self) else {
-                throw table.error(nil, "a fault needs a kind: \(FaultKind.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "))")
+            guard let name = try table.string("kind") else {
+                throw table.error(nil, "a fault needs a kind; \"patina sim faults --list\" shows them all")
+            }
+            guard let kind = FaultKind.named(name) else {
+                throw table.error(
+                    "kind", "kind = \"\(name)\" is none of the \(kinds.count) that \"patina sim faults --list\" shows",
+                    suggestion: Spelling.nearest(to: name, among: kinds))
             }
             faults.append(
-                Fault(id: id, kind: try readKind(kind, table), timing: try readTiming(table), length: try readLength(table)))
+                Fault(
+                    id: id, kind: name, values: try readValues(of: kind, table), timing: try readTiming(table),
+                    length: try readLength(of: kind, table)))
         }
         return faults
     }
@@ -34,38 +41,78 @@ extension ScenarioReader {
         }
     }
 
-    private func readKind(_ kind: FaultKind, _ table: TableReader) throws(ScenarioError) -> Fault.Kind {
-        switch kind {
-        case .crash:
-            for key in ["sides", "direction"] where table[key] != nil { throw table.error(key, "a crash has no \(key)") }
-            guard let selector = try selector("select", of: table, fixed: false) else {
-                throw table.error(nil, "a crash needs select: one of \(Selector.example)")
+    // MARK: Keys of a kind
+
+    private func readValues(of kind: FaultKind, _ table: TableReader) throws(ScenarioError) -> FaultValues {
+        let own = kind.keys.map(\.name)
+        for key in table.keys where !own.contains(key) && !Self.commonFaultKeys.contains(key) {
+            throw table.error(key, "a fault of kind \(kind.name) has no \(key)", suggestion: Spelling.nearest(to: key, among: own))
+        }
+        var entries: [FaultValues.Entry] = []
+        for key in kind.keys {
+            guard let value = try readValue(of: key, table) ?? key.fallback else {
+                throw table.error(nil, "a fault of kind \(kind.name) needs \(key.name): \(key.summary)")
             }
-            return .crash(selector)
-        case .partition:
-            if table["select"] != nil { throw table.error("select", "a partition has sides, not select") }
-            guard case .array(let values)? = table["sides"] else {
-                throw table.error("sides", "a partition needs sides, like [[\"50%\"], [\"rest\"]]")
-            }
-            var sides: [[Selector]] = []
-            for value in values {
-                guard case .array(let texts) = value else { throw table.error("sides", "each side is an array of selectors") }
-                var side: [Selector] = []
-                for text in texts {
-                    guard case .string(let text) = text, let selector = Selector.parse(text) else {
-                        throw table.error("sides", "a side holds selectors: \(Selector.example)")
-                    }
-                    side.append(selector)
-                }
-                sides.append(side)
-            }
-            guard (2...16).contains(sides.count) else { throw table.error("sides", "a partition has 2 to 16 sides, not \(sides.count)") }
-            let direction = try table.choice("direction", Fault.Direction.self) ?? .both
-            guard direction == .both || sides.count == 2 else {
+            entries.append(FaultValues.Entry(key: key.name, value: value))
+        }
+        let values = FaultValues(entries)
+        if case .sides(let sides)? = values["sides"], case .word(let direction)? = values["direction"] {
+            guard direction == Fault.Direction.both.rawValue || sides.count == 2 else {
                 throw table.error("direction", "only a partition with two sides has a direction")
             }
-            return .partition(sides: sides, direction: direction)
         }
+        return values
+    }
+
+    private func readValue(of key: FaultKey, _ table: TableReader) throws(ScenarioError) -> FaultValue? {
+        let name = key.name
+        switch key.form {
+        case .selector: return try selector(name, of: table, fixed: false).map { .selector($0) }
+        case .sides: return try readSides(name, table)
+        case .word(let words):
+            guard let word = try table.string(name) else { return nil }
+            guard words.contains(word) else {
+                throw table.error(
+                    name, "\(name) = \"\(word)\" is none of \(words.map { "\"\($0)\"" }.joined(separator: ", "))",
+                    suggestion: Spelling.nearest(to: word, among: words))
+            }
+            return .word(word)
+        case .share: return try table.share(name).map { .share($0) }
+        case .duration: return try table.duration(name).map { .duration($0) }
+        case .durations: return try table.durationRange(name).map { .durations($0) }
+        case .count(let range): return try table.integer(name, in: range).map { .count($0) }
+        case .bytes(let range):
+            guard let bytes = try table.bytes(name) else { return nil }
+            guard range.contains(bytes) else {
+                let bounds = "\(Quantity.print(bytes: range.lowerBound)) to \(Quantity.print(bytes: range.upperBound))"
+                throw table.error(name, "\(name) must be from \(bounds)")
+            }
+            return .bytes(bytes)
+        case .bandwidth: return try table.quantity(name, like: "\"1Mbit/s\"") { Quantity.bandwidth($0) }.map { .bandwidth($0) }
+        case .partsPerMillion:
+            return try table.quantity(name, like: "\"200ppm\"") { Quantity.partsPerMillion($0) }.map { .partsPerMillion($0) }
+        }
+    }
+
+    private func readSides(_ key: String, _ table: TableReader) throws(ScenarioError) -> FaultValue? {
+        guard let value = table[key] else { return nil }
+        guard case .array(let values) = value else {
+            throw table.error(key, "a partition needs sides, like [[\"50%\"], [\"rest\"]]")
+        }
+        var sides: [[Selector]] = []
+        for value in values {
+            guard case .array(let texts) = value else { throw table.error(key, "each side is an array of selectors") }
+            var side: [Selector] = []
+            for text in texts {
+                guard case .string(let text) = text, let selector = Selector.parse(text) else {
+                    throw table.error(key, "a side holds selectors: \(Selector.example)")
+                }
+                side.append(selector)
+            }
+            sides.append(side)
+        }
+        guard (2...16).contains(sides.count) else { throw table.error(key, "a partition has 2 to 16 sides, not \(sides.count)") }
+        return .sides(sides)
     }
 
     private func readTiming(_ table: TableReader) throws(ScenarioError) -> Fault.Timing {
@@ -94,162 +141,15 @@ extension ScenarioReader {
         }
     }
 
-    private func readLength(_ table: TableReader) throws(ScenarioError) -> Fault.Length {
+    private func readLength(of kind: FaultKind, _ table: TableReader) throws(ScenarioError) -> Fault.Length {
+        guard kind.lasts else {
+            if table["for"] != nil { throw table.error("for", "a fault of kind \(kind.name) happens at one instant, so it has no for") }
+            return .uniform(.zero...(.zero))
+        }
         switch try table.string("for") {
-        case nil, "heal": .untilHeal
-        case "forever": .forever
-        case .some:
-            if let range = try table.durationRange("for") { .uniform(range) } else { .untilHeal }
-        }
-    }
-
-    // MARK: [[check]]
-
-    private static let quantifiers = ["always", "eventually", "never", "sometimes", "metric"]
-
-    func readChecks() throws(ScenarioError) -> [Check] {
-        var checks: [Check] = []
-        for table in try top.tables("check", allowed: Self.quantifiers + ["after", "within", "grace", "at_most", "at_least"]) {
-            let present = Self.quantifiers.filter { table[$0] != nil }
-            guard present.count == 1, let quantifier = present.first else {
-                throw table.error(nil, "a check has exactly one of \(Self.quantifiers.joined(separator: ", "))")
-            }
-            let check = try readCheck(quantifier, table)
-            guard !checks.contains(check) else { throw table.error(quantifier, "the same check is there twice") }
-            checks.append(check)
-        }
-        guard !checks.isEmpty else { throw ScenarioError(file: source.file, line: nil, message: "a scenario needs at least one [[check]]") }
-        return checks
-    }
-
-    private func readCheck(_ quantifier: String, _ table: TableReader) throws(ScenarioError) -> Check {
-        func only(_ keys: String...) throws(ScenarioError) {
-            for key in ["after", "within", "grace", "at_most", "at_least"] where table[key] != nil && !keys.contains(key) {
-                throw table.error(key, "\(quantifier) has no \(key)")
-            }
-        }
-        switch quantifier {
-        case "always":
-            try only()
-            guard let invariant = try table.choice("always", Check.Invariant.self) else { break }
-            return .always(invariant)
-        case "eventually":
-            try only("after", "within")
-            guard let goal = try table.choice("eventually", Check.Goal.self) else { break }
-            guard let after = try anchor("after", of: table) else {
-                throw table.error(nil, "eventually needs after: \(TimeAnchor.example)")
-            }
-            guard let within = try table.duration("within") else { throw table.error(nil, "eventually needs within, like \"5s\"") }
-            return .eventually(goal, after: after, within: within)
-        case "never":
-            try only("grace")
-            guard let occasion = try table.choice("never", Check.Occasion.self) else { break }
-            let grace = try table.duration("grace")
-            if grace != nil, occasion != .declaredDown { throw table.error("grace", "only declared-down has a grace") }
-            return .never(occasion, grace: grace ?? (occasion == .declaredDown ? .seconds(10) : .zero))
-        case "sometimes":
-            try only()
-            guard let occasion = try table.choice("sometimes", Check.Occasion.self) else { break }
-            return .sometimes(occasion)
-        default:
-            try only("at_most", "at_least")
-            let metric = try table.requiredString("metric")
-            guard ReportMetrics.names.contains(metric) else {
-                throw table.error(
-                    "metric", "there is no metric \"\(metric)\"", suggestion: Spelling.nearest(to: metric, among: ReportMetrics.names))
-            }
-            let bounds = 0...1_000_000_000_000_000
-            let (most, least) = (try table.thousandths("at_most", in: bounds), try table.thousandths("at_least", in: bounds))
-            guard most != nil || least != nil else { throw table.error(nil, "a metric needs at_most or at_least") }
-            return .metric(metric, atMost: most, atLeast: least)
-        }
-        preconditionFailure("the quantifier was found among the keys a moment ago")
-    }
-
-    // MARK: Together
-
-    /// What single tables cannot know: that regions, nodes and faults exist, and that checks have time to come true.
-    func validate(_ scenario: Scenario) throws(ScenarioError) {
-        for (index, rule) in scenario.links.enumerated() {
-            try validate(rule.from, in: scenario, at: [.key("link"), .index(index), .key("from")])
-            try validate(rule.to, in: scenario, at: [.key("link"), .index(index), .key("to")])
-        }
-        for (index, workload) in scenario.workloads.enumerated() {
-            let path: [PathStep] = [.key("workload"), .index(index)]
-            try validate(workload.at, in: scenario, at: path + [.key("at")])
-            try validate(workload.from, in: scenario, at: path + [.key("from")])
-            try validate(workload.to, in: scenario, at: path + [.key("to")])
-        }
-        for (index, fault) in scenario.faults.enumerated() {
-            let path: [PathStep] = [.key("fault"), .index(index)]
-            switch fault.kind {
-            case .crash(let selector): try validate(selector, in: scenario, at: path + [.key("select")])
-            case .partition(let sides, _):
-                for selector in sides.joined() { try validate(selector, in: scenario, at: path + [.key("sides")]) }
-            }
-            let anchors: [(String, TimeAnchor)] =
-                switch fault.timing {
-                case .once(let at): [("at", at)]
-                case .every(_, let from, let to): [("from", from), ("to", to)]
-                }
-            for (key, anchor) in anchors {
-                try validate(anchor, in: scenario, at: path + [.key(key)])
-                // Earlier faults only: that rules out circles.
-                if let id = anchor.faultID, let other = scenario.faults.firstIndex(where: { $0.id == id }), other >= index {
-                    throw source.error(
-                        at: path + [.key(key)], "\(key) = \"\(anchor.text)\" must name a fault that stands earlier in the file")
-                }
-            }
-        }
-        for (index, check) in scenario.checks.enumerated() {
-            guard case .eventually(_, let after, _) = check else { continue }
-            try validate(after, in: scenario, at: [.key("check"), .index(index), .key("after")])
-        }
-    }
-
-    private func validate(_ selector: Selector, in scenario: Scenario, at path: [PathStep]) throws(ScenarioError) {
-        switch selector {
-        case .region(let name):
-            let names = scenario.topology.regions.map(\.name)
-            guard names.contains(name) else {
-                throw source.error(at: path, "there is no region \"\(name)\"", suggestion: Spelling.nearest(to: name, among: names))
-            }
-        case .nodes(let range):
-            guard range.upperBound < scenario.topology.nodes else {
-                throw source.error(at: path, "\(selector.text): the nodes are numbered from 0 to \(scenario.topology.nodes - 1)")
-            }
-        case .random(let count):
-            guard count <= scenario.topology.nodes else {
-                throw source.error(at: path, "\(selector.text): there are only \(scenario.topology.nodes) nodes")
-            }
-        case .all, .share, .rest: break
-        }
-    }
-
-    private func validate(_ anchor: TimeAnchor, in scenario: Scenario, at path: [PathStep]) throws(ScenarioError) {
-        if let id = anchor.faultID {
-            let ids = scenario.faults.map(\.id)
-            guard ids.contains(id) else {
-                throw source.error(at: path, "there is no fault \"\(id)\"", suggestion: Spelling.nearest(to: id, among: ids))
-            }
-            return
-        }
-        let time = scenario.time(of: anchor)
-        guard time >= .zero, time <= scenario.duration else {
-            throw source.error(at: path, "\"\(anchor.text)\" lies outside of the run of \(Quantity.print(scenario.duration))")
-        }
-    }
-}
-
-extension Scenario {
-    /// When an anchor is that hangs on no fault. Anchors of faults depend on the seed; see `FaultPlan`.
-    func time(of anchor: TimeAnchor) -> Duration {
-        switch anchor.base {
-        case .beginning: anchor.offset
-        case .end: duration + anchor.offset
-        case .warmup: warmup + anchor.offset
-        case .heal: duration - drain + anchor.offset
-        case .start(let id), .finish(let id): preconditionFailure("the time of fault \(id) depends on the seed")
+        case nil, "heal": return .untilHeal
+        case "forever": return .forever
+        case .some: return try table.durationRange("for").map { .uniform($0) } ?? .untilHeal
         }
     }
 }

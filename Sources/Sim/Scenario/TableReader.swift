@@ -42,6 +42,9 @@ struct TableReader {
     /// The value of `key` as it was written; nil when it is missing.
     subscript(key: String) -> DocumentValue? { entries.first { $0.key == key }?.value }
 
+    /// All keys that were written.
+    var keys: [String] { entries.map(\.key) }
+
     func path(of key: String) -> [PathStep] { path + [.key(key)] }
 
     /// An error about the value of `key`, or about the whole table when `key` is nil.

@@ -1,0 +1,124 @@
+/// What `patina sim faults` and `patina sim checks` print, from the code. The tables in `docs/scenarios.md` are the same, which a
+/// test verifies.
+public enum Catalogue {
+    // MARK: Faults
+
+    /// A table of all kinds of faults in Markdown.
+    public static var faults: String {
+        var lines = ["| kind | does | own keys | engines |", "|---|---|---|---|"]
+        for kind in FaultKind.all {
+            let keys = kind.keys.map { key in
+                "`\(key.name)`\(key.fallback.map { " (\(plain($0.text)))" } ?? ""): \(key.summary)"
+            }
+            let engines = kind.engines.map(\.rawValue).joined(separator: ", ")
+            lines.append(
+                "| `\(kind.name)`\(kind.lasts ? "" : " (an instant)") | \(kind.summary) | \(keys.joined(separator: "; ")) | \(engines) |")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// The same as a JSON object with the array `faults`.
+    public static var faultsJSON: String {
+        var writer = JSONWriter()
+        writer.object {
+            $0.array("faults", of: FaultKind.all) { kind, writer in
+                writer.object {
+                    $0.field("kind", kind.name)
+                    $0.field("summary", kind.summary)
+                    $0.field("lasts", kind.lasts)
+                    $0.field("engines", number: "[\(kind.engines.map { JSONWriter.quote($0.rawValue) }.joined(separator: ", "))]")
+                    $0.array("keys", of: kind.keys) { key, writer in
+                        writer.object {
+                            $0.field("key", key.name)
+                            $0.field("default", number: key.fallback.map { JSONWriter.quote(plain($0.text)) } ?? "null")
+                            $0.field("summary", key.summary)
+                        }
+                    }
+                }
+            }
+        }
+        return writer.text + "\n"
+    }
+
+    // MARK: Checks
+
+    /// A table of everything that can be checked, in Markdown.
+    public static var checks: String {
+        var lines = ["| check | holds when |", "|---|---|"]
+        for entry in CheckEntry.all { lines.append("| `\(entry.check)` | \(entry.summary) |") }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// The same as a JSON object with the array `checks`.
+    public static var checksJSON: String {
+        var writer = JSONWriter()
+        writer.object {
+            $0.array("checks", of: CheckEntry.all) { entry, writer in
+                writer.object {
+                    $0.field("check", entry.check)
+                    $0.field("summary", entry.summary)
+                }
+            }
+        }
+        return writer.text + "\n"
+    }
+
+    /// Without the quotation marks of TOML.
+    private static func plain(_ text: String) -> String {
+        text.hasPrefix("\"") && text.hasSuffix("\"") && text.utf8.count >= 2 ? String(text.dropFirst().dropLast()) : text
+    }
+}
+
+/// A line of the table of checks.
+struct CheckEntry {
+    let check: String
+    let summary: String
+
+    static var all: [CheckEntry] {
+        Check.Invariant.allCases.map { CheckEntry(check: "always = \"\($0.rawValue)\"", summary: $0.summary) }
+            + Check.Goal.allCases.map { CheckEntry(check: "eventually = \"\($0.rawValue)\"", summary: $0.summary) }
+            + Check.Occasion.allCases.map { CheckEntry(check: "never = \"\($0.rawValue)\"", summary: "it does not happen: \($0.summary)") }
+            + [
+                CheckEntry(check: "sometimes = …", summary: "one of the words of `never`: it happens in one of the scenario's seeds"),
+                CheckEntry(check: "metric = …", summary: "a number of the report is `at_most` and `at_least` what the check says"),
+            ]
+    }
+}
+
+extension Check.Invariant {
+    var summary: String {
+        switch self {
+        case .noAcknowledgedWriteLost:
+            "at the end every acknowledged version is complete at every live node and its cells are there or were superseded; on the way, "
+                + "at the node that acknowledged it"
+        case .bookkeepingMatchesRows:
+            "rows, clocks and bookkeeping of a store agree: looked at once a second at one node in turn, and at the end at all"
+        }
+    }
+}
+
+extension Check.Goal {
+    var summary: String {
+        switch self {
+        case .converged: "all live nodes have equal ledgers and equal rows at some moment between `after` and `within` later"
+        case .caughtUp: "all live nodes know every version that any live node knew at `after`; holds under writes, too"
+        }
+    }
+}
+
+extension Check.Occasion {
+    var summary: String {
+        switch self {
+        case .declaredDown: "a live node is declared down by one that it has exchanged traffic with undisturbed for `grace` (10s)"
+        case .suspected: "a node is suspected"
+        case .refuted: "a node refutes a suspicion"
+        case .lazyRepair: "a chunk comes in answer to a graft"
+        case .syncRepair: "a sync session brings something"
+        case .datagramLost: "a datagram is lost"
+        case .limitReached: "a bound of `Limits` is reached"
+        case .malformedInput: "a node gets what it cannot read"
+        case .chunkRefused: "a store refuses a chunk"
+        case .storeFailed: "a store fails"
+        }
+    }
+}

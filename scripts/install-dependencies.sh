@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages=(
     libsqlite3-dev                                              # the store
+    sqlite3                                                     # a program that is not ours, in the store's tests
     libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev   # QUIC
     pkg-config git ca-certificates                              # what the Swift package manager calls
     curl python3 python3-venv                                   # the end-to-end tests

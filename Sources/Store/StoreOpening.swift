@@ -53,6 +53,11 @@ extension Store {
 
     private static func create(_ connection: Connection, _ options: StoreOptions) throws(StoreError) {
         for table in Bookkeeping.tables + SchemaBookkeeping.tables { try connection.execute(table) }
+        let names = try connection.prepareUncached(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '~_~_patina~_%' ESCAPE '~'")
+        var own: [String] = []
+        while try names.step() { own.append(names.text(0)) }
+        for name in own { try connection.guardOwnTable(name, againstTruncation: true) }
         try Bookkeeping.writeMeta(connection, "format", Bookkeeping.format)
         try Bookkeeping.writeMeta(connection, "generation", 0)
         let identity = if let given = options.identity { given } else { try freshIdentity() }

@@ -234,4 +234,124 @@ struct CaptureTests {
         store.context.buffer.clear()
         #expect(try store.text("SELECT count(*) FROM t") == ["0"])
     }
+
+    @Test("capture: REPLACE of the same key is a deletion and an insertion (rowid, WITHOUT ROWID, key-only tables)")
+    func replaceSameKey() throws {
+        let store = try replicate(
+            "replace-same",
+            schema: """
+                CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v);
+                CREATE TABLE w (x NOT NULL, y INTEGER NOT NULL, v, PRIMARY KEY (y, x)) WITHOUT ROWID;
+                CREATE TABLE k (x TEXT NOT NULL, y NOT NULL, PRIMARY KEY (x, y))
+                """,
+            [
+                ["INSERT INTO t VALUES ('a', 1)", "INSERT INTO w VALUES ('x', 1, 1)", "INSERT INTO k VALUES ('k', 1)"],
+                ["REPLACE INTO t VALUES ('a', 2)", "REPLACE INTO w VALUES ('x', 1, 2)", "REPLACE INTO k VALUES ('k', 1)"],
+                ["UPDATE w SET v = 3 WHERE x = 'x'", "UPDATE w SET x = 'z'", "DELETE FROM k", "DELETE FROM w WHERE y = 1"],
+            ])
+        defer { store.close() }
+        #expect(try store.text("SELECT * FROM t") == ["a|2"])
+        let lengths = try store.clockedCells().map { "\($0.table) \($0.column) cl\($0.causalLength)" }
+        #expect(lengths == ["k -1 cl4", "t -1 cl3", "t v cl3", "w -1 cl4", "w -1 cl2"])
+    }
+
+    @Test("capture: what triggers and views of other programs write is captured like any other write")
+    func triggers() throws {
+        let harness = StoreHarness("capture-triggers")
+        let schema = "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v); CREATE TABLE log (id INTEGER PRIMARY KEY, what)"
+        let (store, other) = (try harness.store(1, schema: schema), try harness.store(2, schema: schema))
+        defer { store.close() }
+        defer { other.close() }
+        // Schema files have no triggers; somebody made them by hand.
+        for sql in [
+            "CREATE TRIGGER after_insert AFTER INSERT ON t BEGIN INSERT INTO log (what) VALUES ('insert ' || new.id); END",
+            "CREATE TRIGGER after_delete AFTER DELETE ON t BEGIN DELETE FROM log WHERE what = 'insert ' || old.id; END",
+            "CREATE VIEW v AS SELECT id FROM t",
+            "CREATE TRIGGER instead INSTEAD OF INSERT ON v BEGIN INSERT INTO t VALUES (new.id, 'by view'); END",
+            "CREATE TABLE plain (x)", "CREATE TRIGGER copy AFTER UPDATE ON t BEGIN INSERT INTO plain VALUES (new.v); END",
+        ] { try store.connection.execute(sql) }
+        for statements in [["INSERT INTO t VALUES ('a', 1)"], ["INSERT INTO v VALUES ('b')"], ["UPDATE t SET v = 2"], ["DELETE FROM t"]] {
+            other.take(try store.transact(statements.map { Statement($0) }).chunks)
+            #expect(try store.text("SELECT * FROM log ORDER BY id") == other.text("SELECT * FROM log ORDER BY id"))
+            #expect(try store.contentFingerprint() == other.contentFingerprint())
+            #expect(try store.clockedCells() == other.clockedCells())
+        }
+        #expect(try store.text("SELECT * FROM plain") == ["2", "2"])
+        #expect(try store.text("SELECT count(*) FROM log") == ["0"])
+        try store.expectSound()
+    }
+
+    @Test("capture: statements that are compiled once keep the buffer exact under savepoints, time after time")
+    func cachedSavepoints() throws {
+        let harness = StoreHarness("capture-cached")
+        let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v)"
+        let (store, other) = (try harness.store(1, schema: schema), try harness.store(2, schema: schema))
+        defer { store.close() }
+        defer { other.close() }
+        let insert = "INSERT INTO t VALUES (?, ?)"
+        for round in 0..<5 {
+            let number = Value.integer(Int64(round * 2))
+            let outcome = try store.transact([
+                Statement(insert, .positional([number, .null])), Statement("SAVEPOINT s"),
+                Statement("UPDATE t SET v = 'lost'"), Statement("ROLLBACK TO s"), Statement("UPDATE t SET v = 'kept'"),
+                Statement("RELEASE s"), Statement("SAVEPOINT s"),
+                Statement(insert, .positional([.integer(Int64(round * 2 + 1)), .null])), Statement("ROLLBACK TO s"),
+                Statement("RELEASE s"),
+            ])
+            other.take(outcome.chunks)
+            #expect(try store.clockedCells() == other.clockedCells())
+        }
+        #expect(try store.text("SELECT DISTINCT v, count(*) FROM t") == ["kept|5"])
+        #expect(try store.contentFingerprint() == other.contentFingerprint())
+        try store.expectSound()
+    }
+
+    @Test("capture: a write through a blob handle cannot be committed")
+    func blobHandle() throws {
+        let harness = StoreHarness("capture-blob")
+        let store = try harness.store(schema: "CREATE TABLE t (id INTEGER PRIMARY KEY, v)")
+        defer { store.close() }
+        try store.run("INSERT INTO t VALUES (1, zeroblob(10))")
+        var blob: OpaquePointer?
+        try store.connection.execute("BEGIN IMMEDIATE")
+        store.context.beginTransaction()
+        store.context.phase = .user
+        #expect(sqlite3_blob_open(store.connection.handle, "main", "t", "v", 1, 1, &blob) == SQLITE_OK)
+        #expect(sqlite3_blob_write(blob, "x", 1, 0) == SQLITE_OK)
+        sqlite3_blob_close(blob)
+        store.context.phase = .own
+        #expect(
+            store.context.buffer.violation == .statementRefused(message: "a row of t was written through a blob handle", sql: ""))
+        store.connection.rollBack()
+        store.context.buffer.clear()
+        #expect(try store.text("SELECT hex(v) FROM t") == ["00000000000000000000"])
+        try store.expectSound()
+    }
+
+    @Test("capture: VACUUM and schema changes by our own connection leave rows and clocks together, and make no version")
+    func vacuum() throws {
+        let harness = StoreHarness("capture-vacuum")
+        let store = try harness.store(
+            schema: "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v); CREATE TABLE k (x TEXT NOT NULL PRIMARY KEY)")
+        defer { store.close() }
+        try store.run("INSERT INTO t VALUES ('a', 1), ('b', 2), ('c', 3)", "INSERT INTO k VALUES ('a'), ('b')")
+        try store.run("DELETE FROM t WHERE id = 'a'", "DELETE FROM k WHERE x = 'a'")
+        try store.connection.execute("VACUUM")
+        #expect(store.context.buffer.isEmpty)
+        try store.expectSound()
+        #expect(try store.run("UPDATE t SET v = 9").version == 3)
+        try store.expectSound()
+    }
+
+    @Test("capture: tables that are not replicated are written like in any database")
+    func plainTables() throws {
+        let harness = StoreHarness("capture-plain")
+        let store = try harness.store(schema: "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v)")
+        defer { store.close() }
+        try store.connection.execute("CREATE TABLE plain (x)")
+        let outcome = try store.run("INSERT INTO plain VALUES (1), (2)", "DELETE FROM plain WHERE x = 1")
+        #expect(outcome.version == nil && outcome.chunks.isEmpty)
+        #expect(outcome.results.map(\.rowsAffected) == [2, 1])
+        #expect(try store.text("SELECT * FROM plain") == ["2"])
+    }
 }

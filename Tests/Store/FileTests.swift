@@ -135,6 +135,7 @@ final class FileTests {
         let store = try makeStore()
         defer { store.close() }
         let foreign = try Plain(path())
+        foreign.definesGuard()
         #expect(foreign.run("INSERT INTO __patina_versions VALUES (1, 0, 0, x'', NULL)") == "")
         // Version 1 is taken: the ledger is read again before the next transaction.
         #expect(try store.run("INSERT INTO t VALUES ('first', 1, 1)").version == 2)
@@ -231,6 +232,13 @@ private final class Plain {
     }
 
     deinit { sqlite3_close(handle) }
+
+    /// Pretends to be one of our connections.
+    func definesGuard() {
+        sqlite3_create_function_v2(
+            handle, Connection.guardFunction, 0, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, nil,
+            { context, _, _ in sqlite3_result_int(context, 0) }, nil, nil, nil)
+    }
 
     /// The rows, or the error.
     func run(_ sql: String) -> String {

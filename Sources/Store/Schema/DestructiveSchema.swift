@@ -40,7 +40,7 @@ extension Store {
 
     func dropTable(_ name: String, _ report: inout SchemaReport) throws(StoreError) {
         let id = try tableID(name)
-        try dropGuards(name)
+        for part in [name, Table.clockTable(of: name), Table.tombstoneTable(of: name)] { try dropGuards(part) }
         for index in try connection.shape(of: name)?.createdIndexes ?? [] { try connection.execute("DROP INDEX \(quoted(index.name))") }
         for part in [name, Table.clockTable(of: name), Table.tombstoneTable(of: name)] { _ = try putAside(part) }
         // Its number stays, so that key lists can still be read.

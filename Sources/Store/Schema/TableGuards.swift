@@ -16,6 +16,10 @@ extension Store {
                 site INTEGER NOT NULL, version INTEGER NOT NULL, sequence INTEGER NOT NULL) WITHOUT ROWID
             """)
         try makeGuards(shape)
+        // Clocks are deleted with every row; a trigger would cost a part of that.
+        for own in [Table.clockTable(of: shape.name), Table.tombstoneTable(of: shape.name)] {
+            try connection.guardOwnTable(own, againstTruncation: false)
+        }
         let insert = try connection.prepareUncached("INSERT INTO __patina_tables (name, keying) VALUES (?1, ?2)")
         try insert.bind(1, text: shape.name)
         try insert.bind(2, Int64(shape.keying.rawValue))
@@ -36,20 +40,27 @@ extension Store {
         for name in names { try SchemaBookkeeping.revive(connection, DroppedName(table: shape.name, column: name)) }
     }
 
+    func dropGuards(_ table: String) throws(StoreError) {
+        try connection.execute("DROP INDEX IF EXISTS \(quoted(Table.guardIndex(of: table)))")
+        try connection.execute("DROP TRIGGER IF EXISTS \(quoted(Table.guardTrigger(of: table)))")
+    }
+
+    func makeGuards(_ shape: TableShape) throws(StoreError) { try connection.makeGuards(shape) }
+}
+
+extension Connection {
     /// The guards make a program that is not us fail while it compiles a statement that would write.
-    func makeGuards(_ shape: TableShape) throws(StoreError) {
-        try connection.execute(guardIndex(shape))
-        // Inserts and updates have to maintain the index; a deletion without WHERE need not, so that it gets a trigger.
-        try connection.execute(
+    ///
+    /// - Parameter againstTruncation: also where it deletes all rows at once. Costs a little with each deletion of ours.
+    func makeGuards(_ shape: TableShape, againstTruncation: Bool = true) throws(StoreError) {
+        try execute(guardIndex(shape))
+        guard againstTruncation else { return }
+        // Inserts and updates have to maintain the index, and so have deletions of some rows; one without WHERE need not.
+        try execute(
             """
             CREATE TRIGGER \(quoted(Table.guardTrigger(of: shape.name))) BEFORE DELETE ON \(quoted(shape.name))
             WHEN \(Connection.guardFunction)() BEGIN SELECT 1; END
             """)
-    }
-
-    func dropGuards(_ table: String) throws(StoreError) {
-        try connection.execute("DROP INDEX IF EXISTS \(quoted(Table.guardIndex(of: table)))")
-        try connection.execute("DROP TRIGGER IF EXISTS \(quoted(Table.guardTrigger(of: table)))")
     }
 
     /// An index that is always empty, and that nobody can maintain who does not know its function. It names every column, because an
@@ -64,5 +75,11 @@ extension Store {
             CREATE INDEX \(quoted(Table.guardIndex(of: shape.name))) ON \(quoted(shape.name)) (\(quoted(shape.keyColumns[0].name)))
             WHERE \(Connection.guardFunction)() AND (\(groups.joined(separator: " OR ")))
             """
+    }
+
+    /// Guards a table of our own bookkeeping.
+    func guardOwnTable(_ name: String, againstTruncation: Bool) throws(StoreError) {
+        guard let shape = try shape(of: name) else { preconditionFailure("the table \(name) was just made") }
+        try makeGuards(shape, againstTruncation: againstTruncation)
     }
 }

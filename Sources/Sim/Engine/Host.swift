@@ -20,6 +20,7 @@ final class Host {
     /// Name of the in-memory database, unique in this process.
     let storeName: String
     let wall: WallClock
+    let settings: NodeSettings
     /// When the process is started for the first time.
     let startAt: Instant
 
@@ -59,12 +60,17 @@ final class Host {
         let end: Int
     }
 
-    init(index: Int, address: Address, bootstrap: [Address], storeName: String, wall: WallClock, startAt: Instant, random: Random) {
+    init(
+        index: Int, address: Address, bootstrap: [Address], storeName: String, settings: NodeSettings, wall: WallClock,
+        startAt: Instant, random: Random
+    ) {
         self.index = index
         self.address = address
         self.bootstrap = bootstrap
         self.storeName = storeName
+        self.settings = settings
         self.wall = wall
+        eventCost = settings.machine.eventTime
         self.startAt = startAt
         var identities = random.fork("identity")
         identity = ActorID.random(using: &identities)

@@ -83,7 +83,7 @@ extension Simulation {
         heap.push(.hostResumes(host.index), at: max(clock.now, host.busyUntil).nanoseconds)
     }
 
-    private func hinder(_ host: Host) {
+    func hinder(_ host: Host) {
         guard !host.isHindered else { return }
         host.isHindered = true
         hinderedHosts += 1

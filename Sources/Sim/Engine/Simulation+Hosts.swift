@@ -10,7 +10,7 @@ extension Simulation {
         guard host.process == nil, host.heldDownBy == 0, host.pausedBy == 0, clock.now >= host.startAt else { return }
         let wall = host.wall
         var options = StoreOptions()
-        options.limits = scenario.node.limits
+        options.limits = host.settings.limits
         options.wallClock = { wall.nanoseconds }
         options.identity = host.identity
         options.simulated = true
@@ -23,8 +23,8 @@ extension Simulation {
             var seeds = host.nodeRandom.fork("life", UInt64(host.life))
             var configuration = NodeConfiguration(
                 actor: host.identity, address: host.address, generation: store.generation, bootstrap: host.bootstrap,
-                membership: scenario.node.membership, broadcast: scenario.node.broadcast, sync: scenario.node.sync,
-                limits: scenario.node.limits, seed: seeds.next())
+                membership: host.settings.membership, broadcast: host.settings.broadcast, sync: host.settings.sync,
+                limits: host.settings.limits, seed: seeds.next())
             configuration.cluster = 1
             let node = Node(configuration: configuration, ledger: store.ledger, members: members)
             host.process = Process(node: node, store: store)
@@ -49,7 +49,7 @@ extension Simulation {
         host.inbox = Inbox()
         host.busyUntil = clock.now
         abandonSessions(of: host)
-        let silence = clock.now + scenario.node.machine.idleTimeout
+        let silence = clock.now + host.settings.machine.idleTimeout
         for connection in host.connections {
             connections[connection].blockedSince = nil
             guard connections[connection].isEstablished else { continue }
@@ -80,14 +80,14 @@ extension Simulation {
         let done: Instant
         switch operation {
         case .apply, .saveMembers: done = write(at: host)
-        case .read: done = clock.now + host.diskRandom.duration(in: scenario.node.machine.diskRead)
+        case .read: done = clock.now + host.diskRandom.duration(in: host.settings.machine.diskRead)
         }
         heap.push(.storeFinishes(host: host.index, life: host.life, operation, token), at: done.nanoseconds)
     }
 
     /// Takes a place in the queue of the writer; the time when its turn is over.
     private func write(at host: Host) -> Instant {
-        host.diskFree = max(clock.now, host.diskFree) + host.diskRandom.duration(in: scenario.node.machine.diskWrite)
+        host.diskFree = max(clock.now, host.diskFree) + host.diskRandom.duration(in: host.settings.machine.diskWrite)
         return host.diskFree
     }
 

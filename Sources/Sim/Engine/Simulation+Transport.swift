@@ -123,7 +123,7 @@ extension Simulation {
                 return .arrives(arrival, life: peer.life)
             }
         }
-        let machine = scenario.node.machine
+        let machine = host.settings.machine
         let patience = connections[index].isEstablished ? machine.idleTimeout : machine.connectTimeout
         let since = connections[index].blockedSince ?? now
         connections[index].blockedSince = since

@@ -73,20 +73,39 @@ public final class Simulation {
     private func makeHosts(_ random: Random) {
         let count = scenario.topology.nodes
         let unique = String(UInt(bitPattern: uniqueMark), radix: 16)
+        let settings = nodeSettings(random.fork("where"))
         hosts.reserveCapacity(count)
         for index in 0..<count {
             let own = random.fork("host", UInt64(index))
             var choices = own.fork("choices")
-            let limit = scenario.node.machine.clockSkew
+            let settings = settings[index]
+            let limit = settings.machine.clockSkew
             let skew: Duration = limit > .zero ? choices.duration(in: .zero...(limit * 2)) - limit : .zero
+            let wall = WallClock(clock: clock, skew: skew)
+            if settings.machine.clockDrift > 0 {
+                var drifts = own.fork("drift")
+                wall.drift(by: drifts.below(2 * settings.machine.clockDrift + 1) - settings.machine.clockDrift, strike: -1)
+            }
             hosts.append(
                 Host(
                     index: index, address: Host.address(of: index), bootstrap: bootstrap(of: index, using: &choices),
-                    storeName: "simulation-\(unique)-\(index)", wall: WallClock(clock: clock, skew: skew),
+                    storeName: "simulation-\(unique)-\(index)", settings: settings, wall: wall,
                     startAt: .zero + .nanoseconds(scenario.topology.join.over.nanoseconds / Int64(count) * Int64(index)), random: own))
             hostOf[hosts[index].identity] = index
         }
+        for host in hosts where host.eventCost > .zero { hinder(host) }
         precondition(hostOf.count == count, "two hosts drew the same identity")
+    }
+
+    /// The settings of each node: the scenario's, and what `[[node.where]]` puts over them.
+    private func nodeSettings(_ random: Random) -> [NodeSettings] {
+        var settings = Array(repeating: scenario.node, count: scenario.topology.nodes)
+        let nobody = [Bool](repeating: false, count: scenario.topology.nodes)
+        for (index, override) in scenario.nodeOverrides.enumerated() {
+            var own = random.fork("override", UInt64(index))
+            for node in override.select.choose(from: scenario.topology, taken: nobody, using: &own) { override.apply(to: &settings[node]) }
+        }
+        return settings
     }
 
     private func bootstrap(of index: Int, using random: inout Random) -> [Address] {

@@ -56,6 +56,19 @@ public struct LinkModel: Hashable, Sendable {
         case uniform(ClosedRange<Duration>)
         /// A fixed part, and an exponentially distributed part with the given mean.
         case exponential(minimum: Duration, mean: Duration)
+        /// A measured distribution: points of its cumulative function, shares ascending from 0 to all, with straight lines between them.
+        case empirical([Point])
+
+        /// So many of the latencies, in millionths, are at most this one.
+        public struct Point: Hashable, Sendable {
+            public var share: UInt32
+            public var latency: Duration
+
+            public init(share: UInt32, latency: Duration) {
+                self.share = share
+                self.latency = latency
+            }
+        }
 
         /// One latency.
         public func sample(_ random: inout Random) -> Duration {
@@ -63,7 +76,15 @@ public struct LinkModel: Hashable, Sendable {
             case .constant(let duration): duration
             case .uniform(let range): random.duration(in: range)
             case .exponential(let minimum, let mean): minimum + random.exponential(mean: mean)
+            case .empirical(let points): Latency.inverse(of: UInt32(random.below(1_000_000)), points)
             }
+        }
+
+        private static func inverse(of share: UInt32, _ points: [Point]) -> Duration {
+            guard let above = points.firstIndex(where: { $0.share > share }), above > 0 else { return points.last?.latency ?? .zero }
+            let (low, high) = (points[above - 1], points[above])
+            let way = (high.latency - low.latency).nanoseconds / Int64(high.share - low.share) * Int64(share - low.share)
+            return low.latency + .nanoseconds(way)
         }
 
         /// The latency that half of the draws stay under, for timeouts that are derived from it.
@@ -72,6 +93,7 @@ public struct LinkModel: Hashable, Sendable {
             case .constant(let duration): duration
             case .uniform(let range): .nanoseconds((range.lowerBound.nanoseconds + range.upperBound.nanoseconds) / 2)
             case .exponential(let minimum, let mean): minimum + .nanoseconds(mean.nanoseconds * 7 / 10)
+            case .empirical(let points): Latency.inverse(of: 500_000, points)
             }
         }
     }

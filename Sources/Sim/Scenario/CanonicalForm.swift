@@ -24,6 +24,7 @@ extension Scenario {
         if !topology.regions.isEmpty {
             text.line("regions", raw: "[\(topology.regions.map(Canonical.region).joined(separator: ", "))]")
         }
+        if !topology.regions.isEmpty { text.line("place", quoted: topology.place.rawValue) }
         let via =
             switch topology.join.via {
             case .first: "first"
@@ -33,11 +34,24 @@ extension Scenario {
         for rule in links { text.append(rule) }
         text.header("[node]")
         for key in NodeKey.all { text.line(key.name, raw: key.text(node)) }
+        for override in nodeOverrides {
+            text.header("[[node.where]]")
+            text.line("select", quoted: override.select.text)
+            for setting in override.settings { text.line(setting.key, raw: setting.value) }
+        }
         text.header("[schema]")
         text.line("sql", raw: "[\(schema.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
         for workload in workloads { text.append(workload) }
         for fault in faults { text.append(fault) }
         for check in checks { text.append(check) }
+        if swarm != SwarmSettings() {
+            text.header("[swarm]")
+            text.line("vary", raw: "[\(swarm.vary.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
+            if let chaos = swarm.chaos {
+                let (sites, fire) = (Quantity.print(share: chaos.sites), Quantity.print(share: chaos.fire))
+                text.line("chaos", raw: "{ sites = \(CanonicalText.quote(sites)), fire = \(CanonicalText.quote(fire)) }")
+            }
+        }
         return text.text
     }
 }
@@ -58,7 +72,12 @@ private struct Canonical {
         line("to", quoted: rule.to.text)
         line("direction", quoted: rule.both ? "both" : "one")
         line("latency", raw: Canonical.latency(rule.latency))
-        line("loss", quoted: Quantity.print(share: rule.model.loss))
+        if let bursts = rule.model.bursts {
+            let shares = [bursts.goodToBad, bursts.badToGood, bursts.loss].map { CanonicalText.quote(Quantity.print(share: $0)) }
+            line("loss", raw: "{ model = \"gilbert\", good_to_bad = \(shares[0]), bad_to_good = \(shares[1]), bad_loss = \(shares[2]) }")
+        } else {
+            line("loss", quoted: Quantity.print(share: rule.model.loss))
+        }
         line("duplicate", quoted: Quantity.print(share: rule.model.duplicate))
         line("reorder", quoted: Quantity.print(share: rule.model.reorder))
         line("reorder_delay", rule.model.reorderDelay)
@@ -132,6 +151,9 @@ private struct Canonical {
         case .fixed(.constant(let duration)): return text(duration)
         case .fixed(.uniform(let range)): return CanonicalText.quote(Quantity.print(range))
         case .fixed(.exponential(let minimum, let mean)): return "{ model = \"exp\", min = \(text(minimum)), mean = \(text(mean)) }"
+        case .fixed(.empirical(let points)):
+            let texts = points.map { CanonicalText.quote("\(Quantity.print(share: $0.share)) \(Quantity.print($0.latency))") }
+            return "{ model = \"empirical\", points = [\(texts.joined(separator: ", "))] }"
         case .geographic(let floor, let speed, let jitter):
             return "{ model = \"geo\", floor = \(text(floor)), km_per_ms = \(speed), jitter = \"\(jitter)%\" }"
         }

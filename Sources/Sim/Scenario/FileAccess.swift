@@ -32,6 +32,8 @@ enum FileAccess {
         return text
     }
 
+    static func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
+
     /// Replaces the content of a file.
     static func write(_ text: String, to path: String) throws(Failure) {
         guard let file = fopen(path, "wb") else { throw Failure(reason: lastError) }

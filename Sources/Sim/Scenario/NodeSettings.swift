@@ -19,6 +19,10 @@ public struct NodeSettings: Hashable, Sendable {
         public var diskRead: ClosedRange<Duration> = .microseconds(100)...(.microseconds(400))
         /// How far a wall clock may be off in either direction. Each machine draws its own error.
         public var clockSkew: Duration = .zero
+        /// How fast a wall clock may gain or lose, in millionths, either way. Each machine draws its own rate.
+        public var clockDrift = 0
+        /// How long a process is busy with one event.
+        public var eventTime: Duration = .zero
         /// How long a connection over which nothing comes back is kept.
         public var idleTimeout: Duration = .seconds(30)
         /// How long a connection that was never made is tried.
@@ -105,6 +109,14 @@ struct NodeKey: Sendable {
         durations("disk.write", \.machine.diskWrite),
         durations("disk.read", \.machine.diskRead),
         duration("clock.skew", \.machine.clockSkew),
+        NodeKey(name: "clock.drift", example: "a rate up to \"100000ppm\"") { value, settings in
+            guard case .string(let text) = value, let parts = Quantity.partsPerMillion(text) else { return false }
+            settings.machine.clockDrift = parts
+            return true
+        } text: {
+            "\"\($0.machine.clockDrift)ppm\""
+        },
+        duration("cpu.event", \.machine.eventTime),
         duration("transport.idle_timeout", \.machine.idleTimeout),
         duration("transport.connect_timeout", \.machine.connectTimeout),
     ]
@@ -159,12 +171,17 @@ struct NodeKey: Sendable {
     /// Reads `[node]`: nested tables are keys with points between them.
     static func read(_ value: DocumentValue, at path: [PathStep], in source: DocumentSource) throws(ScenarioError) -> NodeSettings {
         var settings = NodeSettings()
-        try read(value, at: path, prefix: "", in: source, into: &settings)
+        var written: [NodeOverride.Setting] = []
+        var value = value
+        // Tables of their own; see `ScenarioReader.readNodeOverrides`.
+        if case .table(let entries) = value { value = .table(entries.filter { $0.key != "where" }) }
+        try read(value, at: path, prefix: "", in: source, into: &settings, written: &written)
         return settings
     }
 
-    private static func read(
-        _ value: DocumentValue, at path: [PathStep], prefix: String, in source: DocumentSource, into settings: inout NodeSettings
+    static func read(
+        _ value: DocumentValue, at path: [PathStep], prefix: String, in source: DocumentSource, into settings: inout NodeSettings,
+        written: inout [NodeOverride.Setting]
     ) throws(ScenarioError) {
         guard case .table(let entries) = value else {
             throw source.error(at: path, "\(PathStep.text(path)) must be a table, not \(value.kind)")
@@ -174,13 +191,13 @@ struct NodeKey: Sendable {
             let inner = path + [.key(entry.key)]
             if let key = all.first(where: { $0.name == name }) {
                 guard key.set(entry.value, &settings) else { throw source.error(at: inner, "\(name) must be \(key.example)") }
+                written.append(NodeOverride.Setting(key: name, value: key.text(settings)))
             } else if all.contains(where: { $0.name.hasPrefix(name + ".") }) {
-                try read(entry.value, at: inner, prefix: name + ".", in: source, into: &settings)
+                try read(entry.value, at: inner, prefix: name + ".", in: source, into: &settings, written: &written)
             } else {
                 // A key of a nested table is compared with its neighbours, a group with the groups.
-                let candidates =
-                    all.map(\.name) + (prefix.isEmpty ? ["swim", "broadcast", "sync", "limits", "disk", "clock", "transport"] : [])
-                let near = Spelling.nearest(to: name, among: candidates)
+                let groups = ["swim", "broadcast", "sync", "limits", "disk", "clock", "cpu", "transport", "where"]
+                let near = Spelling.nearest(to: name, among: all.map(\.name) + (prefix.isEmpty ? groups : []))
                 throw source.error(at: inner, "unknown key \"\(name)\" in [node]", suggestion: near)
             }
         }

@@ -20,10 +20,13 @@ public struct Scenario: Hashable, Sendable {
     /// The first rule that matches a pair of nodes holds for it. A last rule for all pairs is always there.
     public var links: [LinkRule]
     public var node: NodeSettings
+    /// Later ones are put over earlier ones.
+    public var nodeOverrides: [NodeOverride]
     public var schema: [SchemaFile]
     public var workloads: [Workload]
     public var faults: [Fault]
     public var checks: [Check]
+    public var swarm: SwarmSettings
     /// The tables that workloads write, as SQLite describes them.
     public internal(set) var tables: [TableShape]
     /// The file as it was named, for messages. Not part of the hash.
@@ -82,6 +85,7 @@ public struct LinkRule: Hashable, Sendable {
             case .fixed(.constant(let duration)): duration
             case .fixed(.uniform(let range)): range.upperBound
             case .fixed(.exponential(let minimum, let mean)): max(minimum, mean)
+            case .fixed(.empirical(let points)): points.last?.latency ?? .zero
             case .geographic(let floor, _, _): floor
             }
         }

@@ -74,6 +74,9 @@ extension ScenarioReader {
             try validate(rule.from, in: scenario, at: [.key("link"), .index(index), .key("from")])
             try validate(rule.to, in: scenario, at: [.key("link"), .index(index), .key("to")])
         }
+        for (index, override) in scenario.nodeOverrides.enumerated() {
+            try validate(override.select, in: scenario, at: [.key("node"), .key("where"), .index(index), .key("select")])
+        }
         for (index, workload) in scenario.workloads.enumerated() {
             let path: [PathStep] = [.key("workload"), .index(index)]
             try validate(workload.at, in: scenario, at: path + [.key("at")])

@@ -16,7 +16,7 @@ extension ScenarioReader {
             guard rule.latency.longest <= Self.latencyMaximum else {
                 throw table.error("latency", "a latency is at most \(Quantity.print(Self.latencyMaximum))")
             }
-            rule.model.loss = try table.share("loss") ?? 0
+            try readLoss(table, into: &rule.model)
             rule.model.duplicate = try table.share("duplicate") ?? 0
             rule.model.reorder = try table.share("reorder") ?? 0
             rule.model.reorderDelay = try table.duration("reorder_delay") ?? rule.model.reorderDelay
@@ -32,12 +32,31 @@ extension ScenarioReader {
         return rules
     }
 
+    private enum LossModel: String, CaseIterable { case gilbert }
+
+    private func readLoss(_ link: TableReader, into model: inout LinkModel) throws(ScenarioError) {
+        guard case .table? = link["loss"],
+            let table = try link.table("loss", allowed: ["model", "good_to_bad", "bad_to_good", "bad_loss"])
+        else {
+            model.loss = try link.share("loss") ?? 0
+            return
+        }
+        guard try table.choice("model", LossModel.self) != nil else { throw table.error(nil, "loss as a table needs model = \"gilbert\"") }
+        guard let bad = try table.share("good_to_bad"), let good = try table.share("bad_to_good"), let loss = try table.share("bad_loss")
+        else {
+            throw table.error(nil, "loss model \"gilbert\" needs good_to_bad, bad_to_good and bad_loss")
+        }
+        model.bursts = LinkModel.Bursts(goodToBad: bad, badToGood: good, loss: loss)
+    }
+
     private static let latencyMaximum: Duration = .seconds(3_600)
 
     private enum LinkDirection: String, CaseIterable { case one, both }
 
+    private static let latencyKeys = ["model", "value", "min", "max", "mean", "floor", "km_per_ms", "jitter", "file", "points"]
+
     private enum LatencyModel: String, CaseIterable {
-        case constant, uniform, geo
+        case constant, uniform, geo, empirical
         case exponential = "exp"
     }
 
@@ -48,7 +67,7 @@ extension ScenarioReader {
             guard let range = try link.durationRange("latency") else { return nil }
             return .fixed(range.lowerBound == range.upperBound ? .constant(range.lowerBound) : .uniform(range))
         case .some:
-            let keys = ["model", "value", "min", "max", "mean", "floor", "km_per_ms", "jitter"]
+            let keys = Self.latencyKeys
             guard let table = try link.table("latency", allowed: keys) else { return nil }
             guard let model = try table.choice("model", LatencyModel.self) else {
                 throw table.error(
@@ -66,7 +85,7 @@ extension ScenarioReader {
             return duration
         }
         func only(_ keys: String...) throws(ScenarioError) {
-            for key in ["value", "min", "max", "mean", "floor", "km_per_ms", "jitter"] where table[key] != nil && !keys.contains(key) {
+            for key in Self.latencyKeys where key != "model" && table[key] != nil && !keys.contains(key) {
                 throw table.error(key, "latency model \"\(model.rawValue)\" has no \(key)")
             }
         }
@@ -82,6 +101,9 @@ extension ScenarioReader {
         case .exponential:
             try only("min", "mean")
             return .fixed(.exponential(minimum: try table.duration("min") ?? .zero, mean: try required("mean")))
+        case .empirical:
+            try only("file", "points")
+            return .fixed(.empirical(try readPoints(table)))
         case .geo:
             try only("floor", "km_per_ms", "jitter")
             guard !topology.regions.isEmpty else {
@@ -92,6 +114,40 @@ extension ScenarioReader {
                 kilometresPerMillisecond: try table.integer("km_per_ms", in: 1...300) ?? 75,
                 jitterPercent: try table.quantity("jitter", like: "\"15%\"") { Quantity.percent($0) } ?? 0)
         }
+    }
+
+    /// Points that a measured distribution may have.
+    private static let pointsMaximum = 10_000
+
+    /// A distribution: lines of `SHARE LATENCY`, such as `50% 12ms`, ascending, from 0% to 100%; what follows `#` is a comment.
+    private func readPoints(_ table: TableReader) throws(ScenarioError) -> [LinkModel.Latency.Point] {
+        let key = table["file"] == nil ? "points" : "file"
+        var lines = try table.strings("points") ?? []
+        if let file = try table.string("file") {
+            guard lines.isEmpty else { throw table.error("points", "an empirical latency has either a file or points") }
+            do throws(FileAccess.Failure) {
+                lines = try FileAccess.read(FileAccess.resolve(file, besides: source.file)).split(separator: "\n").map(String.init)
+            } catch {
+                throw table.error("file", "the distribution \(file) cannot be read: \(error.reason)")
+            }
+        }
+        var points: [LinkModel.Latency.Point] = []
+        for line in lines {
+            let text = Quantity.trim(line.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)[0])
+            guard !text.isEmpty else { continue }
+            let words = text.split(separator: " ", omittingEmptySubsequences: true)
+            guard words.count == 2, let share = Quantity.share(words[0]), let latency = Quantity.duration(words[1]) else {
+                throw table.error(key, "\"\(text)\" is no point of a distribution; expected something like \"50% 12ms\"")
+            }
+            if let last = points.last, last.share >= share || last.latency > latency {
+                throw table.error(key, "the points of a distribution must ascend: \"\(text)\" does not")
+            }
+            points.append(LinkModel.Latency.Point(share: share, latency: latency))
+        }
+        guard points.first?.share == 0, points.last?.share == 1_000_000, points.count <= Self.pointsMaximum else {
+            throw table.error(key, "a distribution has 2 to \(Self.pointsMaximum) points, from 0% to 100%")
+        }
+        return points
     }
 
     // MARK: [[workload]]

@@ -56,7 +56,7 @@ struct ScenarioReader {
         self.source = source
         top = try TableReader(
             document, at: [], in: source,
-            allowed: ["format", "name", "about", "run", "topology", "link", "node", "schema", "workload", "fault", "check"])
+            allowed: ["format", "name", "about", "run", "topology", "link", "node", "schema", "workload", "fault", "check", "swarm"])
     }
 
     func read() throws(ScenarioError) -> Scenario {
@@ -74,12 +74,14 @@ struct ScenarioReader {
         let links = try readLinks(in: topology)
         let node: NodeSettings
         if let value = top["node"] { node = try NodeKey.read(value, at: top.path(of: "node"), in: source) } else { node = NodeSettings() }
+        let overrides = try readNodeOverrides(node)
         let schema = try readSchema()
         let workloads = try readWorkloads()
         let scenario = Scenario(
             name: name, about: about, duration: run.duration, warmup: run.warmup, drain: run.drain, seeds: run.seeds, topology: topology,
-            links: links, node: node, schema: schema, workloads: workloads, faults: faults, checks: try readChecks(),
-            tables: try readTables(schema, workloads), file: source.file)
+            links: links, node: node, nodeOverrides: overrides, schema: schema, workloads: workloads, faults: faults,
+            checks: try readChecks(),
+            swarm: try readSwarm(), tables: try readTables(schema, workloads), file: source.file)
         try validate(scenario)
         return scenario
     }
@@ -120,40 +122,6 @@ struct ScenarioReader {
             return .list(seeds)
         case .some: throw table.error("seeds", "seeds must be like { from = 1, count = 25 } or [7, 42]")
         }
-    }
-
-    // MARK: [topology]
-
-    private func readTopology() throws(ScenarioError) -> Topology {
-        guard let table = try top.table("topology", allowed: ["nodes", "regions", "join"]) else {
-            throw ScenarioError(file: source.file, line: nil, message: "[topology] with a number of nodes is required")
-        }
-        guard let nodes = try table.integer("nodes", in: 1...Self.nodesMaximum) else {
-            throw table.error(nil, "topology.nodes is required")
-        }
-        var topology = Topology(nodes: nodes)
-        for region in try table.tables("regions", allowed: ["name", "lat", "lon", "weight"]) {
-            let name = try region.requiredString("name")
-            guard !topology.regions.contains(where: { $0.name == name }) else {
-                throw region.error("name", "there are two regions \"\(name)\"")
-            }
-            topology.regions.append(
-                Topology.Region(
-                    name: name, latitude: try region.thousandths("lat", in: -90_000...90_000) ?? 0,
-                    longitude: try region.thousandths("lon", in: -180_000...180_000) ?? 0,
-                    weight: try region.integer("weight", in: 1...1_000_000) ?? 1))
-        }
-        if let join = try table.table("join", allowed: ["via", "over"]) {
-            if let via = try join.string("via") {
-                switch (via, Selector.parse(via)) {
-                case ("first", _): topology.join.via = .first
-                case (_, .random(let count)): topology.join.via = .random(count)
-                default: throw join.error("via", "via = \"\(via)\" is not understood; expected \"first\" or \"3 random\"")
-                }
-            }
-            if let over = try join.duration("over") { topology.join.over = over }
-        }
-        return topology
     }
 
     // MARK: [schema]

@@ -5,7 +5,16 @@ public struct Topology: Hashable, Sendable {
     public var nodes: Int
     /// Empty: all nodes are in one place.
     public var regions: [Region] = []
+    public var place = Place.weighted
     public var join = Join()
+
+    /// How nodes are dealt out to regions; those of one region follow each other.
+    public enum Place: String, Hashable, Sendable, CaseIterable {
+        /// By the regions' weights.
+        case weighted
+        /// The same number to each.
+        case even
+    }
 
     public init(nodes: Int) { self.nodes = nodes }
 
@@ -41,10 +50,11 @@ public struct Topology: Hashable, Sendable {
 
     /// How many nodes each region has: by weight, remainders to those that are owed most, then by order.
     var populations: [Int] {
-        let total = regions.reduce(0) { $0 + $1.weight }
-        var counts = regions.map { nodes * $0.weight / total }
+        let weights = regions.map { place == .weighted ? $0.weight : 1 }
+        let total = weights.reduce(0, +)
+        var counts = weights.map { nodes * $0 / total }
         let owed = regions.indices.sorted {
-            let (left, right) = (nodes * regions[$0].weight % total, nodes * regions[$1].weight % total)
+            let (left, right) = (nodes * weights[$0] % total, nodes * weights[$1] % total)
             return left != right ? left > right : $0 < $1
         }
         for index in owed.prefix(nodes - counts.reduce(0, +)) { counts[index] += 1 }

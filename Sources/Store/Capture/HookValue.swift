@@ -36,12 +36,13 @@ enum HookValue {
         return self
     }
 
-    /// Equal in type and value. 0.0 and -0.0 are equal, as for SQLite.
+    /// Equal in type and in bits. For SQLite 0.0 and -0.0 are equal, but then a node that replaces one by the other would hold another row
+    /// than its peers, for ever.
     func isEqual(_ other: HookValue) -> Bool {
         switch (self, other) {
         case (.null, .null): true
         case (.integer(let left), .integer(let right)): left == right
-        case (.real(let left), .real(let right)): left == right
+        case (.real(let left), .real(let right)): left.bitPattern == right.bitPattern
         case (.text(let left), .text(let right)), (.blob(let left), .blob(let right)):
             left.count == right.count && left.elementsMatch(right)
         default: false
@@ -52,7 +53,7 @@ enum HookValue {
         switch (self, value) {
         case (.text(let bytes), .text(let other)), (.blob(let bytes), .blob(let other)): bytes.elementsEqual(other)
         case (.integer(let left), .integer(let right)): left == right
-        case (.real(let left), .real(let right)): left == right
+        case (.real(let left), .real(let right)): left.bitPattern == right.bitPattern
         case (.null, .null): true
         default: false
         }

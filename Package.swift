@@ -96,7 +96,8 @@ let package = Package(
         // Tests mirror Sources.
         .testTarget(name: "ProtocolTests", dependencies: ["PatinaProtocol"], path: "Tests/Protocol", swiftSettings: strict),
         .testTarget(
-            name: "StoreTests", dependencies: ["PatinaStore", "PatinaSim", "CSQLite"], path: "Tests/Store", exclude: ["Vectors"], swiftSettings: strict),
+            name: "StoreTests", dependencies: ["PatinaStore", "PatinaSim", "CSQLite"], path: "Tests/Store", exclude: ["Vectors"],
+            swiftSettings: strict),
         .testTarget(name: "TOMLTests", dependencies: ["PatinaTOML", "PatinaProtocol"], path: "Tests/TOML", swiftSettings: strict),
         .testTarget(name: "SimTests", dependencies: ["PatinaSim", "CSQLite"], path: "Tests/Sim", swiftSettings: strict),
         .testTarget(

@@ -93,6 +93,9 @@ extension Check.Invariant {
                 + "at the node that acknowledged it"
         case .bookkeepingMatchesRows:
             "rows, clocks and bookkeeping of a store agree: looked at once a second at one node in turn, and at the end at all"
+        case .matchesOracle:
+            "at the end the rows of every live node that has all versions are what an independent model of the merge says; no live node "
+                + "having them all is a failure"
         }
     }
 }

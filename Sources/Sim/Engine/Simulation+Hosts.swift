@@ -151,6 +151,7 @@ extension Simulation {
         var rows: [RowWrite] = []
         rows.reserveCapacity(transaction.rows.count)
         for (row, result) in zip(transaction.rows, outcome.results) where result.rowsAffected > 0 { rows.append(row) }
+        noteForOracle(outcome, version: version, by: host)
         acknowledged.record(host: host.index, actor: host.identity, version: version, rows: rows)
         metrics.acknowledged(version: version, by: host.index, at: clock.now)
         deliver(.transactionCommitted(outcome.chunks), to: host)

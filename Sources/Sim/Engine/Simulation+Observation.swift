@@ -164,6 +164,7 @@ extension Simulation {
             checkBookkeeping(of: process.store, at: host)
         }
         checkAcknowledgedWrites()
+        checkOracle()
         let numbers = ReportMetrics.all.map { SimulationReport.Metric(name: $0.name, value: $0.value(metrics)) }
         var results = checks.results(metrics: numbers)
         if let first = storeFailures.first {

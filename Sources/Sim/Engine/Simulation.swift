@@ -18,6 +18,7 @@ public final class Simulation {
     var metrics: RunMetrics
     var checks: CheckBoard
     var acknowledged = AcknowledgedWrites()
+    var oracle = OracleLog()
     var connections: [Connection] = []
     var sessions = SessionTable()
     /// Seeds the cuts of session bytes.

@@ -182,6 +182,7 @@ public enum Check: Hashable, Sendable {
     public enum Invariant: String, Hashable, Sendable, CaseIterable {
         case noAcknowledgedWriteLost = "no-acked-write-lost"
         case bookkeepingMatchesRows = "bookkeeping-matches-rows"
+        case matchesOracle = "matches-oracle"
     }
 
     /// What the cluster must reach.

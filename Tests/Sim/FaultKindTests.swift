@@ -23,6 +23,7 @@ enum FaultSamples {
                 case .bytes(let range): "\"\(range.lowerBound)B\""
                 case .bandwidth: "\"200kbit/s\""
                 case .partsPerMillion: "\"500ppm\""
+                case .statements: "[\"CREATE TABLE extra (id INTEGER PRIMARY KEY NOT NULL)\"]"
                 }
             lines.append("\(key.name) = \(value)")
         }

@@ -16,7 +16,7 @@ extension SyncFrame.StateFrame {
             guard head > 0 else { throw MalformedInput("an actor of which nothing is known") }
             var entry = ActorState(actor: actor, head: head, gaps: try record.readIntervals())
             guard entry.gaps.max.map({ $0 < head }) ?? true else { throw MalformedInput("a gap that does not lie below the head") }
-            let partials = try record.readListCount(of: "partial versions", least: 4)
+            let partials = try record.readListCount(of: "partial versions", least: 3)
             for _ in 0..<partials {
                 let version = try record.readVarint()
                 let lastSequence = try record.readVarint()

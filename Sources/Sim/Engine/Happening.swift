@@ -19,6 +19,8 @@ enum Happening {
     /// A connection whose other end is gone has been silent for too long.
     case connectionExpires(connection: Int, epoch: UInt64)
     case storeFinishes(host: Int, life: Int, StoreOperation, StoreToken)
+    /// A step of what the store does by itself.
+    case storeUpkeep(host: Int, life: Int)
     case transactionArrives(source: Int)
     case transactionFinishes(life: Int, PlannedTransaction)
     case faultStarts(occurrence: Int)

@@ -43,6 +43,10 @@ final class Host {
     /// It stands still, is slow, or has not caught up since.
     var isHindered = false
     var anchor: MemoryAnchor?
+    /// The schema that it got last; nil: the one of the beginning.
+    var schemaChange: SchemaChange?
+    /// A step of the store's upkeep is on its way.
+    var isUpkeepScheduled = false
     /// When the disk has written everything that it was given.
     var diskFree = Instant.zero
     /// Draws the disk's latencies.

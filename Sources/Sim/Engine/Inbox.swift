@@ -99,7 +99,7 @@ extension Simulation {
     /// The machine whose process has to act; nil when it is not a process that does.
     private func receiver(of happening: Happening) -> Int? {
         switch happening {
-        case .timer(let host, _, _), .storeFinishes(let host, _, _, _), .transportEvent(let host, _, _): host
+        case .timer(let host, _, _), .storeFinishes(let host, _, _, _), .storeUpkeep(let host, _), .transportEvent(let host, _, _): host
         case .datagram(_, let to, _): to
         case .message(let message): message.to
         case .messageRetry(let message): message.from

@@ -17,7 +17,7 @@ extension Simulation {
         do throws(StoreError) {
             if host.anchor == nil { host.anchor = try MemoryAnchor(name: host.storeName) }
             let store = try Store(.memory(name: host.storeName), options: options)
-            _ = try store.applySchema(scenario.schema)
+            try applySchema(to: store, of: host)
             let members = try store.members()
             host.life += 1
             var seeds = host.nodeRandom.fork("life", UInt64(host.life))
@@ -86,7 +86,7 @@ extension Simulation {
     }
 
     /// Takes a place in the queue of the writer; the time when its turn is over.
-    private func write(at host: Host) -> Instant {
+    func write(at host: Host) -> Instant {
         host.diskFree = max(clock.now, host.diskFree) + host.diskRandom.duration(in: host.settings.machine.diskWrite)
         return host.diskFree
     }
@@ -107,6 +107,7 @@ extension Simulation {
             checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(reason)")
         }
         deliver(.stored(token, result), to: host)
+        scheduleUpkeep(of: host)
     }
 
     // MARK: Workload
@@ -139,6 +140,11 @@ extension Simulation {
         do throws(StoreError) {
             outcome = try process.store.transact(transaction.statements)
         } catch {
+            if isRefusedForSchema(error) {
+                trace.record(.refused, host: host.index, at: clock.now)
+                metrics.transactionsRefused += 1
+                return
+            }
             storeFailures.append("node:\(host.index) at \(clock.now): a transaction failed: \(error)")
             checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(error)")
             return

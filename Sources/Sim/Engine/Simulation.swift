@@ -175,6 +175,7 @@ public final class Simulation {
             if connections[connection].epoch == epoch { lose(connection, initiator: nil) }
         case .storeFinishes(let host, let life, let operation, let token):
             storeFinishes(operation, token, at: hosts[host], life: life)
+        case .storeUpkeep(let host, let life): storeUpkeep(at: hosts[host], life: life)
         case .transactionArrives(let source): transactionArrives(source: source)
         case .transactionFinishes(let life, let transaction): transactionFinishes(transaction, life: life)
         case .faultStarts(let occurrence): faultStarts(occurrence)

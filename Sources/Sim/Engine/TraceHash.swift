@@ -8,7 +8,7 @@ struct TraceHash {
     enum Kind: UInt64 {
         case started = 1
         case timer, datagram, message, sessionOpened, sessionBytes, sessionFinished, sessionLost, peerLost, stored, transaction
-        case crashed, faultStarted, faultEnded, refused
+        case crashed, faultStarted, faultEnded, refused, upkeep
     }
 
     private var hasher = Fingerprint.Hasher(seed: 0x7061_7469_6E61)

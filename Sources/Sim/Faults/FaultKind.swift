@@ -32,7 +32,7 @@ public struct FaultKind: Sendable {
     }
 
     /// All kinds, in the order of the documentation.
-    public static let all: [FaultKind] = partitions + links + processes + clocks
+    public static let all: [FaultKind] = partitions + links + processes + clocks + schemas
 
     /// The kind of that name; nil when there is none.
     public static func named(_ name: String) -> FaultKind? { all.first { $0.name == name } }
@@ -61,6 +61,8 @@ public struct FaultKey: Sendable {
         case count(ClosedRange<Int>)
         case bytes(ClosedRange<Int>)
         case bandwidth
+        /// A list of texts of SQL, at least one.
+        case statements
         /// Millionths, written as `50ppm`.
         case partsPerMillion
     }
@@ -87,6 +89,7 @@ public enum FaultValue: Hashable, Sendable {
     case bytes(Int)
     case bandwidth(UInt64)
     case partsPerMillion(Int)
+    case statements([String])
 
     /// The value as TOML.
     var text: String {
@@ -102,6 +105,7 @@ public enum FaultValue: Hashable, Sendable {
         case .count(let count): "\(count)"
         case .bytes(let bytes): CanonicalText.quote(Quantity.print(bytes: bytes))
         case .bandwidth(let bandwidth): CanonicalText.quote(Quantity.print(bandwidth: bandwidth))
+        case .statements(let texts): "[" + texts.map(CanonicalText.quote).joined(separator: ", ") + "]"
         case .partsPerMillion(let parts): CanonicalText.quote("\(parts)ppm")
         }
     }

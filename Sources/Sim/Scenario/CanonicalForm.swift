@@ -101,6 +101,7 @@ private struct Canonical {
         line("rows", workload.rows)
         line("row", quoted: Quantity.print(bytes: workload.rowBytes))
         line("columns", quoted: workload.columns.rawValue)
+        if let schema = workload.schema { line("schema", quoted: schema) }
     }
 
     mutating func append(_ fault: Fault) {

@@ -109,6 +109,10 @@ public struct Workload: Hashable, Sendable {
     public var rowBytes: Int
     /// Which columns an upsert writes.
     public var columns: Columns
+    /// The schema-change whose table is written, where it is not that of the beginning. Nodes that do not have it refuse.
+    public var schema: String?
+    /// Index into the scenario's tables.
+    var shape = 0
 
     public enum Kind: String, Hashable, Sendable, CaseIterable { case upsert, delete }
 

@@ -90,7 +90,7 @@ extension ScenarioReader {
                 case .selector(let selector): try validate(selector, in: scenario, at: path + [.key(entry.key)])
                 case .sides(let sides):
                     for selector in sides.joined() { try validate(selector, in: scenario, at: path + [.key(entry.key)]) }
-                case .word, .share, .duration, .durations, .count, .bytes, .bandwidth, .partsPerMillion: break
+                case .word, .share, .duration, .durations, .count, .bytes, .bandwidth, .partsPerMillion, .statements: break
                 }
             }
             let anchors: [(String, TimeAnchor)] =

@@ -89,6 +89,10 @@ extension ScenarioReader {
             }
             return .bytes(bytes)
         case .bandwidth: return try table.quantity(name, like: "\"1Mbit/s\"") { Quantity.bandwidth($0) }.map { .bandwidth($0) }
+        case .statements:
+            guard let texts = try table.strings(name) else { return nil }
+            guard !texts.isEmpty else { throw table.error(name, "\(name) must have at least one text") }
+            return .statements(texts)
         case .partsPerMillion:
             return try table.quantity(name, like: "\"200ppm\"") { Quantity.partsPerMillion($0) }.map { .partsPerMillion($0) }
         }

@@ -155,7 +155,7 @@ extension ScenarioReader {
     func readWorkloads() throws(ScenarioError) -> [Workload] {
         var workloads: [Workload] = []
         for table in try top.tables(
-            "workload", allowed: ["kind", "table", "rate", "every", "keys", "at", "from", "to", "rows", "row", "columns"])
+            "workload", allowed: ["kind", "table", "rate", "every", "keys", "at", "from", "to", "rows", "row", "columns", "schema"])
         {
             guard let kind = try table.choice("kind", Workload.Kind.self) else {
                 throw table.error(nil, "a workload needs a kind: \"upsert\" or \"delete\"")
@@ -170,7 +170,8 @@ extension ScenarioReader {
                 kind: kind, table: try table.string("table") ?? "items", interval: interval, keys: try readKeys(table), at: at,
                 from: try anchor("from", of: table) ?? TimeAnchor(.warmup), to: try anchor("to", of: table) ?? TimeAnchor(.heal),
                 rows: try table.integer("rows", in: 1...100_000) ?? 1, rowBytes: try table.bytes("row") ?? 64,
-                columns: try table.choice("columns", Workload.Columns.self) ?? .all)
+                columns: try table.choice("columns", Workload.Columns.self) ?? .all,
+                schema: try table.string("schema"))
             guard workload.rowBytes <= 1_048_576 else { throw table.error("row", "a row may have at most 1MiB") }
             guard workload.rows * workload.rowBytes <= 268_435_456 else {
                 throw table.error("rows", "a transaction may have at most 256MiB: \(workload.rows) rows of \(workload.rowBytes) bytes")

@@ -76,12 +76,12 @@ struct ScenarioReader {
         if let value = top["node"] { node = try NodeKey.read(value, at: top.path(of: "node"), in: source) } else { node = NodeSettings() }
         let overrides = try readNodeOverrides(node)
         let schema = try readSchema()
-        let workloads = try readWorkloads()
+        var workloads = try readWorkloads()
+        let tables = try readTables(schema, faults, &workloads)
         let scenario = Scenario(
             name: name, about: about, duration: run.duration, warmup: run.warmup, drain: run.drain, seeds: run.seeds, topology: topology,
             links: links, node: node, nodeOverrides: overrides, schema: schema, workloads: workloads, faults: faults,
-            checks: try readChecks(),
-            swarm: try readSwarm(), tables: try readTables(schema, workloads), file: source.file)
+            checks: try readChecks(), swarm: try readSwarm(), tables: tables, file: source.file)
         try validate(scenario)
         return scenario
     }
@@ -130,6 +130,13 @@ struct ScenarioReader {
         guard let table = try top.table("schema", allowed: ["files", "sql"]) else {
             return [SchemaFile(path: "built-in", text: Self.builtInSchema)]
         }
+        let files = try readSchemaFiles(table)
+        guard !files.isEmpty else { throw table.error(nil, "[schema] names neither files nor sql") }
+        return files
+    }
+
+    /// What `files` and `sql` of a table name.
+    func readSchemaFiles(_ table: TableReader) throws(ScenarioError) -> [SchemaFile] {
         var files: [SchemaFile] = []
         for path in try table.strings("files") ?? [] {
             do throws(FileAccess.Failure) {
@@ -141,34 +148,57 @@ struct ScenarioReader {
         for (index, text) in (try table.strings("sql") ?? []).enumerated() {
             files.append(SchemaFile(path: "\(source.file)#schema.sql[\(index)]", text: text))
         }
-        guard !files.isEmpty else { throw table.error(nil, "[schema] names neither files nor sql") }
         return files
     }
 
-    /// Asks SQLite for the tables that workloads write.
-    private func readTables(_ schema: [SchemaFile], _ workloads: [Workload]) throws(ScenarioError) -> [TableShape] {
+    /// Asks SQLite for the tables that workloads write: one shape for each table and schema that it is taken from.
+    private func readTables(
+        _ schema: [SchemaFile], _ faults: [Fault], _ workloads: inout [Workload]
+    ) throws(ScenarioError) -> [TableShape] {
+        var shapes: [TableShape] = []
+        for index in workloads.indices {
+            let path: [PathStep] = [.key("workload"), .index(index)]
+            var files = schema
+            if let id = workloads[index].schema {
+                files = faults.first { $0.id == id }?.schemaFiles ?? []
+                guard !files.isEmpty else {
+                    throw source.error(at: path + [.key("schema")], "there is no fault \"\(id)\" of kind \"schema-change\"")
+                }
+            }
+            let shape = try readShape(of: workloads[index].table, files, at: path)
+            if let known = shapes.firstIndex(of: shape) {
+                workloads[index].shape = known
+            } else {
+                workloads[index].shape = shapes.count
+                shapes.append(shape)
+            }
+        }
+        for fault in faults where !fault.schemaFiles.isEmpty {
+            do throws(StoreError) { _ = try SchemaProbe(fault.schemaFiles) } catch {
+                throw top.error("fault", "the schema of fault \"\(fault.id)\" is refused: \(error)")
+            }
+        }
+        return shapes
+    }
+
+    private func readShape(of table: String, _ schema: [SchemaFile], at path: [PathStep]) throws(ScenarioError) -> TableShape {
         let probe: SchemaProbe
         do throws(StoreError) {
             probe = try SchemaProbe(schema)
         } catch {
             throw top.error("schema", "the schema is refused: \(error)")
         }
-        var shapes: [TableShape] = []
-        for (index, workload) in workloads.enumerated() where !shapes.contains(where: { $0.name == workload.table }) {
-            let path: [PathStep] = [.key("workload"), .index(index)]
-            guard let shape = probe.shape(of: workload.table) else {
-                throw source.error(
-                    at: path + [.key("table")], "the schema has no table \"\(workload.table)\"",
-                    suggestion: Spelling.nearest(to: workload.table, among: probe.tables))
-            }
-            guard (1...TableShape.valueColumnsMaximum).contains(shape.values.count), !shape.keys.isEmpty else {
-                throw source.error(
-                    at: path + [.key("table")],
-                    "workloads write tables with a primary key and 1 to \(TableShape.valueColumnsMaximum) other columns")
-            }
-            shapes.append(shape)
+        guard let shape = probe.shape(of: table) else {
+            throw source.error(
+                at: path + [.key("table")], "the schema has no table \"\(table)\"",
+                suggestion: Spelling.nearest(to: table, among: probe.tables))
         }
-        return shapes
+        guard (1...TableShape.valueColumnsMaximum).contains(shape.values.count), !shape.keys.isEmpty else {
+            throw source.error(
+                at: path + [.key("table")],
+                "workloads write tables with a primary key and 1 to \(TableShape.valueColumnsMaximum) other columns")
+        }
+        return shape
     }
 
     // MARK: Shared

@@ -10,9 +10,7 @@ struct WorkloadPlan {
     init(scenario: Scenario, faults: FaultPlan, random: Random) {
         tables = scenario.tables
         for (index, workload) in scenario.workloads.enumerated() {
-            guard let table = tables.firstIndex(where: { $0.name == workload.table }) else {
-                preconditionFailure("the table \(workload.table) was there when the scenario was read")
-            }
+            let table = workload.shape
             // By index: two workloads may be alike.
             var own = random.fork("workload", UInt64(index))
             let nodes = workload.at.choose(

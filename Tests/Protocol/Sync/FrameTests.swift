@@ -121,6 +121,15 @@ import Testing
         }
     }
 
+    @Test("sync frames: versions that are there in full and wait to be merged take three bytes each")
+    func heldVersions() throws {
+        let partials = (1...20).map { PartialState(version: $0, lastSequence: 1, missing: IntervalSet()) }
+        let state = PeerState(actors: [ActorState(actor: Sample.actor(1), head: 20, partials: partials)])
+        let frame = SyncFrame.state(.init(fingerprint: Fingerprint(high: 1, low: 2), isLast: true, state: state))
+        let read = try #require(try SyncFrame.read(from: ByteReader(try Self.body(frame))))
+        #expect("\(read)" == "\(frame)")
+    }
+
     @Test("sync frames: a kind of a later build is skipped, and fields behind the known ones are ignored")
     func laterBuilds() throws {
         #expect(try SyncFrame.read(from: ByteReader([99, 1, 2, 3])) == nil)

@@ -10,6 +10,7 @@ packages=(
     libngtcp2-dev libngtcp2-crypto-gnutls-dev libgnutls28-dev   # QUIC
     pkg-config git ca-certificates                              # what the Swift package manager calls
     curl python3 python3-venv                                   # the end-to-end tests
+    chromium                                                    # looks at report pages in the end-to-end tests
 )
 
 fail() {

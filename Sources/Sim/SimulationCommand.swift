@@ -16,26 +16,33 @@ public enum SimulationCommand {
     ///   - file: the scenario.
     ///   - seed: nil: the scenario's first seed.
     ///   - overrides: `path=value` each, as with `--set`.
-    ///   - directory: made when it is missing; receives `report.json` and the canonical `scenario.toml`. Nil: nothing is written.
+    ///   - draws: draw the knobs that the scenario's `[swarm]` names from the seed, as a swarm does.
+    ///   - directory: made when it is missing; receives `report.html`, `report.json`, `metrics.json`, `trace.json`, `trace.digests` and the
+    ///     canonical `scenario.toml`. Nil: nothing is written, and nothing is recorded.
     /// - Throws: when the scenario cannot be judged: exit code 2.
     public static func run(
-        file: String, seed: UInt64? = nil, overrides: [String] = [], out directory: String? = nil
+        file: String, seed: UInt64? = nil, overrides: [String] = [], draws: Bool = false, out directory: String? = nil
     ) throws(ScenarioError) -> SimulationReport {
-        let scenario = try Scenario.load(path: file, overrides: overrides)
+        var scenario = try Scenario.load(path: file, overrides: overrides)
+        let seed = seed ?? scenario.seeds.first
+        if draws { scenario = scenario.drawn(seed: seed) }
         if let directory { try prepare(directory) }
         let started = monotonicNanoseconds()
-        var report = Simulation(scenario: scenario, seed: seed ?? scenario.seeds.first).run()
+        let simulation = Simulation(scenario: scenario, seed: seed)
+        if directory != nil { simulation.startRecording() }
+        var report = simulation.run()
         report.wallTime = .nanoseconds(monotonicNanoseconds() - started)
         if let directory {
             try write(report.json, to: "\(directory)/report.json")
             try write(scenario.canonical, to: "\(directory)/scenario.toml")
+            try writeRecording(of: simulation, report: report, to: directory)
         }
         return report
     }
 
     /// The command line that runs the same thing again.
-    public static func reproduction(file: String, seed: UInt64, overrides: [String] = []) -> String {
-        let words = ["patina", "sim", "run", file, "--seed", "\(seed)"] + overrides.flatMap { ["--set", $0] }
+    public static func reproduction(file: String, seed: UInt64, overrides: [String] = [], draws: Bool = false) -> String {
+        let words = ["patina", "sim", "run", file, "--seed", "\(seed)"] + (draws ? ["--swarm"] : []) + overrides.flatMap { ["--set", $0] }
         return words.map(quoteForShell).joined(separator: " ")
     }
 
@@ -51,7 +58,20 @@ public enum SimulationCommand {
         return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 
-    private static func prepare(_ directory: String) throws(ScenarioError) {
+    private static func writeRecording(
+        of simulation: Simulation, report: SimulationReport, to directory: String
+    ) throws(ScenarioError) {
+        guard let recorder = simulation.recorder else { return }
+        let scenario = simulation.scenario
+        let metrics = MetricsDocument(report: report, scenario: scenario, metrics: simulation.metrics, recorder: recorder)
+        try write(metrics.json, to: "\(directory)/metrics.json")
+        try write(TraceDocument.text(of: recorder, scenario: scenario), to: "\(directory)/trace.json")
+        let page = ReportPage(report: report, scenario: scenario, metrics: metrics, recorder: recorder)
+        try write(page.html, to: "\(directory)/report.html")
+        try write(recorder.digests.bytes, to: "\(directory)/trace.digests")
+    }
+
+    static func prepare(_ directory: String) throws(ScenarioError) {
         do {
             try FileAccess.makeDirectory(directory)
         } catch {
@@ -59,16 +79,18 @@ public enum SimulationCommand {
         }
     }
 
-    private static func write(_ text: String, to path: String) throws(ScenarioError) {
+    static func write(_ text: String, to path: String) throws(ScenarioError) { try write(Array(text.utf8), to: path) }
+
+    private static func write(_ bytes: [UInt8], to path: String) throws(ScenarioError) {
         do {
-            try FileAccess.write(text, to: path)
+            try FileAccess.write(bytes, to: path)
         } catch {
             throw ScenarioError(file: path, line: nil, message: "the file cannot be written: \(error.reason)")
         }
     }
 
     /// The only clock that this module reads: it says how long a run took and has no part in it.
-    private static func monotonicNanoseconds() -> Int64 {
+    static func monotonicNanoseconds() -> Int64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)

@@ -4,7 +4,9 @@ import PatinaSim
 struct Sim: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sim", abstract: "Whole clusters in one deterministic process.",
-        subcommands: [SimRun.self, SimShow.self, SimFaults.self, SimChecks.self])
+        subcommands: [
+            SimRun.self, SimShow.self, SimFaults.self, SimChecks.self, SimSwarm.self, SimMerge.self, SimShrink.self, SimReplay.self,
+        ])
 }
 
 struct SimRun: ParsableCommand {
@@ -35,13 +37,17 @@ struct SimRun: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Write report.json and scenario.toml, the scenario with everything spelled out, to this folder.", valueName: "folder"))
+            "Write report.html, report.json, metrics.json, trace.json (for Perfetto) and scenario.toml, the scenario with everything "
+                + "spelled out, to this folder.", valueName: "folder"))
     var out: String?
+
+    @Flag(name: .customLong("swarm"), help: "Draw the values that [swarm] names from the seed, as sim swarm does.")
+    var draws = false
 
     func run() throws {
         let report: SimulationReport
         do {
-            report = try SimulationCommand.run(file: file, seed: seed, overrides: settings, out: out)
+            report = try SimulationCommand.run(file: file, seed: seed, overrides: settings, draws: draws, out: out)
         } catch {
             throw Failure("\(error)", code: 2)
         }
@@ -52,7 +58,8 @@ struct SimRun: ParsableCommand {
         }
         Output.flush()
         guard report.valid else {
-            let line = "reproduce with: \(SimulationCommand.reproduction(file: file, seed: report.seed, overrides: settings))"
+            let again = SimulationCommand.reproduction(file: file, seed: report.seed, overrides: settings, draws: draws)
+            let line = "reproduce with: \(again)"
             if json { Output.error(line) } else { Output.line(line) }
             Output.flush()
             throw ExitCode(1)

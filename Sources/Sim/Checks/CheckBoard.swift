@@ -24,8 +24,13 @@ struct CheckBoard {
     private var firsts = [String?](repeating: nil, count: Check.Occasion.allCases.count)
     /// Each `never declared-down` has its own grace, so these are counted by check.
     private var declarations: [Int: (count: UInt64, first: String)] = [:]
+    /// The occasions that some check forbids.
+    private let forbidden: [Check.Occasion]
+    /// When something was first seen that must not be; nil while all is well.
+    private(set) var firstViolation: Instant?
 
     init(checks: [Check], faults: FaultPlan, end: Instant) {
+        forbidden = checks.compactMap { if case .never(let occasion, _) = $0, occasion != .declaredDown { occasion } else { nil } }
         for check in checks {
             var entry = Entry(check: check)
             if case .eventually(_, let after, let within) = check, let begin = faults.time(of: after), begin <= end {
@@ -45,7 +50,10 @@ struct CheckBoard {
     mutating func occurred(_ occasion: Check.Occasion, at now: Instant, _ detail: @autoclosure () -> String) {
         let index = occasion.ordinal
         counts[index] += 1
-        if firsts[index] == nil { firsts[index] = "\(now) \(detail())" }
+        if firsts[index] == nil {
+            firsts[index] = "\(now) \(detail())"
+            if forbidden.contains(occasion) { violation(at: now) }
+        }
     }
 
     /// The graces of the checks that no live node is declared down, by index of the check.
@@ -56,9 +64,12 @@ struct CheckBoard {
     }
 
     mutating func declaredDown(check: Int, at now: Instant, _ detail: @autoclosure () -> String) {
+        violation(at: now)
         let known = declarations[check]
         declarations[check] = ((known?.count ?? 0) + 1, known?.first ?? "\(now) \(detail())")
     }
+
+    private mutating func violation(at now: Instant) { firstViolation = firstViolation ?? now }
 
     // MARK: Always
 
@@ -67,6 +78,7 @@ struct CheckBoard {
         for index in entries.indices where entries[index].verdict == nil {
             if case .always(invariant) = entries[index].check {
                 entries[index].verdict = Verdict(valid: false, detail: "at \(now) \(detail)")
+                violation(at: now)
             }
         }
     }
@@ -102,6 +114,7 @@ struct CheckBoard {
         if let obstacle {
             entries[index].reason = obstacle
             if now >= window.upperBound {
+                violation(at: now)
                 entries[index].verdict = Verdict(
                     valid: false,
                     detail: "not within \(Quantity.print(window.upperBound - window.lowerBound)) after \(window.lowerBound): \(obstacle)")

@@ -32,6 +32,8 @@ enum Happening {
     case look
     /// A machine that stood still, or was busy, takes the next thing out of its inbox.
     case hostResumes(Int)
+    /// The recorder asks the nodes what they see.
+    case sample
 
     /// A reliable message on its way.
     struct Message {

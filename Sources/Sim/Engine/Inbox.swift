@@ -33,10 +33,12 @@ extension Simulation {
     func pause(_ host: Host) {
         hinder(host)
         host.pausedBy += 1
+        recorder?.changed(host.index, to: .paused, at: clock.now)
     }
 
     func resume(_ host: Host) {
         host.pausedBy -= 1
+        if host.pausedBy == 0 { recorder?.changed(host.index, to: host.isUp ? .up : .down, at: clock.now) }
         host.lastHindered = clock.now
         // A process that was to be started meanwhile is started now.
         start(host)
@@ -108,7 +110,9 @@ extension Simulation {
         case .sessionRetry(let session, let serial, let direction, _):
             sessions.holds(session, serial: serial) ? sessions[session].ends[direction].host : nil
         case .transactionFinishes(_, let transaction): transaction.node
-        case .hostStarts, .connectionExpires, .transactionArrives, .faultStarts, .faultEnds, .checkBegins, .poll, .look, .hostResumes: nil
+        case .hostStarts, .connectionExpires, .transactionArrives, .faultStarts, .faultEnds, .checkBegins, .poll, .look, .hostResumes,
+            .sample:
+            nil
         }
     }
 }

@@ -35,6 +35,7 @@ extension Simulation {
             return
         }
         trace.record(.started, host: host.index, at: clock.now)
+        recorder?.changed(host.index, to: .up, at: clock.now)
         if host.life > 1 { catchUpBegins() }
         deliver(.started, to: host)
     }
@@ -44,6 +45,7 @@ extension Simulation {
         guard let process = host.process else { return }
         metrics.crashed(host.index, at: clock.now)
         trace.record(.crashed, host: host.index, at: clock.now)
+        recorder?.changed(host.index, to: .down, at: clock.now)
         host.process = nil
         process.store.close()
         host.inbox = Inbox()
@@ -61,6 +63,7 @@ extension Simulation {
 
     func faultStarts(_ index: Int) {
         trace.record(.faultStarted, host: index, at: clock.now)
+        recorder?.faultStarted(index, id: scenario.faults[faults.occurrences[index].fault].id, at: clock.now)
         activeFaults += 1
         metrics.faults += 1
         faults.occurrences[index].action.begin(in: self, strike: index)
@@ -68,6 +71,7 @@ extension Simulation {
 
     func faultEnds(_ index: Int) {
         trace.record(.faultEnded, host: index, at: clock.now)
+        recorder?.faultEnded(index, at: clock.now)
         activeFaults -= 1
         lastFaultEnd = clock.now
         faults.occurrences[index].action.end(in: self, strike: index)
@@ -160,6 +164,7 @@ extension Simulation {
         noteForOracle(outcome, version: version, by: host)
         acknowledged.record(host: host.index, actor: host.identity, version: version, rows: rows)
         metrics.acknowledged(version: version, by: host.index, at: clock.now)
+        recorder?.note(host.index, .broadcast, "commits version \(version)", at: clock.now)
         deliver(.transactionCommitted(outcome.chunks), to: host)
     }
 }

@@ -6,11 +6,13 @@ extension Simulation {
     // MARK: What nodes say
 
     func observe(_ notice: Notice, at host: Host) {
+        if let recorder { record(notice, at: host, by: recorder) }
         switch notice {
         case .versionApplied(let origin, let version):
             guard let index = hostOf[origin] else { return }
             let quietSince = activeFaults == 0 ? lastFaultEnd : nil
-            metrics.applied(version: version, of: index, at: clock.now, quietSince: quietSince)
+            let latency = metrics.applied(version: version, of: index, at: clock.now, quietSince: quietSince)
+            if let latency { recorder?.applied(after: latency, at: clock.now) }
         case .memberDown(let record): declaredDown(record, by: host)
         case .memberSuspected(let record): checks.occurred(.suspected, at: clock.now, "node:\(host.index) suspects \(record.address)")
         case .refuted: checks.occurred(.refuted, at: clock.now, "node:\(host.index)")
@@ -23,6 +25,7 @@ extension Simulation {
 
     func observe(_ measurement: Measurement, at host: Host) {
         metrics.record(measurement)
+        recorder?.measured(measurement, node: host.index, at: clock.now)
         switch measurement {
         case .repaired(let id): checks.occurred(.lazyRepair, at: clock.now, "node:\(host.index), \(id)")
         case .synced(_, let chunks, _) where chunks > 0: checks.occurred(.syncRepair, at: clock.now, "node:\(host.index), \(chunks) chunks")

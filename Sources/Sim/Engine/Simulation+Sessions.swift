@@ -63,6 +63,7 @@ extension Simulation {
             case .arrives(let at, let life):
                 let arrival = max(at, sessions[place].ends[direction].lastArrival)
                 sessions[place].ends[direction].lastArrival = arrival
+                if case .bytes(let bytes) = item { recordSent(bytes, .session, from: host.index, to: to, arrival: arrival) }
                 heap.push(
                     .sessionItem(
                         Happening.SessionArrival(session: place, serial: serial, direction: direction, toLife: life, item: item)),

@@ -15,20 +15,29 @@ extension Simulation {
         }
         if network.isCut(from: host.index, to: to) {
             metrics.datagramsCut += 1
+            recordSent(bytes, .datagram, from: host.index, to: to, arrival: nil)
             return
         }
         switch network.sendDatagram(bytes.count, from: host.index, to: to, at: clock.now) {
         case .delivered(let at):
+            recordSent(bytes, .datagram, from: host.index, to: to, arrival: at)
             heap.push(.datagram(from: host.index, to: to, bytes: bytes), at: at.nanoseconds)
         case .deliveredTwice(let first, let second):
             metrics.datagramsDoubled += 1
+            recordSent(bytes, .datagram, from: host.index, to: to, arrival: first)
+            recordSent(bytes, .datagram, from: host.index, to: to, arrival: second)
             heap.push(.datagram(from: host.index, to: to, bytes: bytes), at: first.nanoseconds)
             heap.push(.datagram(from: host.index, to: to, bytes: bytes), at: second.nanoseconds)
         case .lost:
             metrics.datagramsLost += 1
+            recordSent(bytes, .datagram, from: host.index, to: to, arrival: nil)
             checks.occurred(.datagramLost, at: clock.now, "node:\(host.index) to node:\(to)")
-        case .corrupted: metrics.datagramsCorrupted += 1
-        case .queueFull: metrics.datagramsQueueFull += 1
+        case .corrupted:
+            metrics.datagramsCorrupted += 1
+            recordSent(bytes, .datagram, from: host.index, to: to, arrival: nil)
+        case .queueFull:
+            metrics.datagramsQueueFull += 1
+            recordSent(bytes, .datagram, from: host.index, to: to, arrival: nil)
         }
     }
 
@@ -64,6 +73,7 @@ extension Simulation {
         switch attempt(bytes: message.bytes.count, on: message.connection, from: host, to: message.to, attempt: message.attempt) {
         case .arrives(let at, let life):
             message.toLife = life
+            recordSent(message.bytes, .message, from: message.from, to: message.to, arrival: at)
             heap.push(.message(message), at: at.nanoseconds)
         case .retry(let at):
             message.attempt += 1

@@ -38,6 +38,8 @@ public final class Simulation {
     var catchUps: [GoalTracker] = []
     var looks = 0
     var pollIsScheduled = false
+    /// Nil in a run that nobody wants a report page of.
+    var recorder: RunRecorder?
 
     private let uniqueMark: UnsafeMutableRawPointer
 
@@ -146,11 +148,12 @@ public final class Simulation {
         while let time = heap.firstTime, time <= end.nanoseconds, let (_, happening) = heap.pop() {
             clock.now = Instant(nanoseconds: time)
             process(happening)
+            recorder?.traced(trace.digest)
         }
         clock.now = end
     }
 
-    private func process(_ happening: consuming Happening) {
+    func process(_ happening: consuming Happening) {
         if hinderedHosts > 0, mustWait(happening) { return }
         handle(happening)
     }
@@ -186,6 +189,7 @@ public final class Simulation {
             poll()
         case .look: look()
         case .hostResumes(let index): takeFromInbox(of: hosts[index])
+        case .sample: sample()
         }
     }
 

@@ -32,6 +32,11 @@ struct Histogram {
         return maximumMilliseconds
     }
 
+    /// The buckets that something fell into: the largest duration of each in microseconds, and how many.
+    var filled: [(upTo: UInt64, count: UInt64)] {
+        counts.enumerated().compactMap { bucket, number in number > 0 ? (Histogram.upperBound(of: bucket), number) : nil }
+    }
+
     var maximumMilliseconds: Double { Double(maximum.nanoseconds / 1_000) / 1_000 }
 
     private static func bucket(of value: UInt64) -> Int {

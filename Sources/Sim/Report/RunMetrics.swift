@@ -19,6 +19,8 @@ struct RunMetrics {
     // Workload and faults.
     var transactionsAcknowledged: UInt64 = 0
     var transactionsRefused: UInt64 = 0
+    /// Versions whose commit was acknowledged.
+    private(set) var versionsAcknowledged: UInt64 = 0
     var faults: UInt64 = 0
     // Protocol.
     private(set) var sent = Classes()
@@ -101,18 +103,21 @@ struct RunMetrics {
             applications[node].append(0)
         }
         acknowledgements[node][index] = now.nanoseconds
+        versionsAcknowledged += 1
     }
 
     /// A version of `origin` became visible at another node. `quietSince`: since when no fault has been active; nil while one is.
-    mutating func applied(version: UInt64, of origin: Int, at now: Instant, quietSince: Instant?) {
+    /// Returns how long that took; nil when nobody was told that the version is committed.
+    mutating func applied(version: UInt64, of origin: Int, at now: Instant, quietSince: Instant?) -> Duration? {
         let index = Int(version) - 1
-        guard index < acknowledgements[origin].count, acknowledgements[origin][index] >= 0 else { return }
+        guard index < acknowledgements[origin].count, acknowledgements[origin][index] >= 0 else { return nil }
         let start = Instant(nanoseconds: acknowledgements[origin][index])
         let latency = now - start
         propagation.record(latency)
         if let quietSince, quietSince < start { undisturbed.record(latency) }
         applications[origin][index] += 1
         if applications[origin][index] == UInt32(nodes - 1) { coverage.record(latency) }
+        return latency
     }
 
     mutating func crashed(_ node: Int, at now: Instant) { crashedAt[node] = now }

@@ -107,8 +107,7 @@ struct JSONWriter {
     mutating func field(_ name: String, _ value: Bool) { field(name, number: value ? "true" : "false") }
     /// Whole numbers are written without a fraction, `nil` and what is no number as null.
     mutating func field(_ name: String, _ value: Double?) {
-        guard let value, value.isFinite else { return field(name, number: "null") }
-        field(name, number: value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)")
+        field(name, number: JSONWriter.number(value))
     }
     mutating func field(_ name: String, number: String) {
         key(name)
@@ -129,6 +128,12 @@ struct JSONWriter {
     private mutating func separate() {
         text += (isFirst ? "\n" : ",\n") + String(repeating: "  ", count: depth)
         isFirst = false
+    }
+
+    /// A number as JSON has it.
+    static func number(_ value: Double?) -> String {
+        guard let value, value.isFinite else { return "null" }
+        return value == value.rounded() && abs(value) < 1e15 ? "\(Int64(value))" : "\(value)"
     }
 
     /// Seconds with six decimals.

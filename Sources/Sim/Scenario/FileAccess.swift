@@ -17,6 +17,12 @@ enum FileAccess {
 
     /// The text of a file.
     static func read(_ path: String) throws(Failure) -> String {
+        guard let text = String(validating: try readBytes(path), as: UTF8.self) else { throw Failure(reason: "it is not UTF-8") }
+        return text
+    }
+
+    /// The bytes of a file.
+    static func readBytes(_ path: String) throws(Failure) -> [UInt8] {
         guard let file = fopen(path, "rb") else { throw Failure(reason: lastError) }
         defer { fclose(file) }
         var bytes: [UInt8] = []
@@ -28,18 +34,36 @@ enum FileAccess {
             if bytes.count > sizeLimit { throw Failure(reason: "it is larger than \(sizeLimit) bytes") }
         }
         if ferror(file) != 0 { throw Failure(reason: lastError) }
-        guard let text = String(validating: bytes, as: UTF8.self) else { throw Failure(reason: "it is not UTF-8") }
-        return text
+        return bytes
     }
 
     static func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
 
     /// Replaces the content of a file.
-    static func write(_ text: String, to path: String) throws(Failure) {
+    static func write(_ bytes: [UInt8], to path: String) throws(Failure) {
         guard let file = fopen(path, "wb") else { throw Failure(reason: lastError) }
-        let bytes = Array(text.utf8)
         let count = fwrite(bytes, 1, bytes.count, file)
         guard fclose(file) == 0, count == bytes.count else { throw Failure(reason: lastError) }
+    }
+
+    static func isDirectory(_ path: String) -> Bool {
+        guard let directory = opendir(path) else { return false }
+        closedir(directory)
+        return true
+    }
+
+    /// What is in a directory, in ascending order; hidden files are left out.
+    static func names(in path: String) -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted()
     }
 
     /// Makes a directory and those above it. One that exists is fine.

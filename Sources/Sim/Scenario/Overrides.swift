@@ -69,7 +69,8 @@ enum Overrides {
         }
     }
 
-    private static func identifier(of value: DocumentValue) -> String? {
+    /// The id of an element of an array of tables; nil when it has none.
+    static func identifier(of value: DocumentValue) -> String? {
         guard case .table(let entries) = value, case .string(let id)? = entries.first(where: { $0.key == "id" })?.value else { return nil }
         return id
     }

@@ -1,0 +1,161 @@
+import PatinaProtocol
+
+extension Scenario {
+    /// The scenario with the faults of one run written out: one entry for each time that one strikes, at a fixed moment, for a fixed time
+    /// and at fixed nodes. Points in time that hang on faults become moments, so that any entry can be taken away.
+    ///
+    /// Crashes, pauses and partitions into sides are written out; a fault that does anything else stays as it is.
+    func explicit(seed: UInt64) -> Scenario {
+        let plan = FaultPlan(scenario: self, random: Random(seed: seed).fork("faults"))
+        var result = self
+        result.faults = []
+        for (index, fault) in faults.enumerated() {
+            let own = plan.occurrences.filter { $0.fault == index }
+            var written: [Fault] = []
+            for (number, occurrence) in own.enumerated() {
+                guard let parts = occurrence.parts else { break }
+                let length: Fault.Length =
+                    if let end = occurrence.end { .uniform((end - occurrence.start)...(end - occurrence.start)) } else { .forever }
+                for (part, (kind, values)) in parts.enumerated() {
+                    written.append(
+                        Fault(
+                            id: "\(fault.id)-\(number + 1)\(part == 0 ? "" : "-\(part + 1)")", kind: kind, values: values,
+                            timing: .once(TimeAnchor(.beginning, offset: occurrence.start - .zero)), length: length))
+                }
+            }
+            let isComplete = own.allSatisfy { $0.parts != nil }
+            if isComplete { result.faults += written } else { result.faults.append(fault) }
+        }
+        let kept = result.faults.map(\.id)
+        func moment(_ anchor: TimeAnchor) -> TimeAnchor {
+            guard let id = anchor.faultID, !kept.contains(id) else { return anchor }
+            // What hangs on a fault that does not strike is beyond the end: it never comes.
+            guard let time = plan.time(of: anchor) else { return TimeAnchor(.end) }
+            return TimeAnchor(.beginning, offset: time - .zero)
+        }
+        for index in result.faults.indices {
+            if case .once(let anchor) = result.faults[index].timing { result.faults[index].timing = .once(moment(anchor)) }
+        }
+        for index in workloads.indices {
+            result.workloads[index].from = moment(workloads[index].from)
+            result.workloads[index].to = moment(workloads[index].to)
+        }
+        result.checks = checks.map { check in
+            if case .eventually(let goal, let after, let within) = check {
+                .eventually(goal, after: moment(after), within: within)
+            } else {
+                check
+            }
+        }
+        return result
+    }
+}
+
+extension FaultPlan.Occurrence {
+    /// The strike as faults that name their nodes; nil for actions that no fault of fixed nodes does.
+    fileprivate var parts: [(kind: String, values: FaultValues)]? {
+        switch action {
+        case let crash as CrashAction: crash.nodes.map { Self.fault("crash", ["select": .selector(.nodes($0...$0))]) }
+        case let pause as PauseAction: pause.nodes.map { Self.fault("pause", ["select": .selector(.nodes($0...$0))]) }
+        case let partition as PartitionAction:
+            switch partition.partition.shape {
+            case .ring: nil
+            case .sides(let sideOf, let direction):
+                [Self.fault("partition", ["sides": .sides(Self.selectors(sideOf)), "direction": .word(direction.rawValue)])]
+            }
+        default: nil
+        }
+    }
+
+    private static func fault(_ kind: String, _ given: [String: FaultValue]) -> (String, FaultValues) {
+        let keys = FaultKind.named(kind)?.keys ?? []
+        return (
+            kind,
+            FaultValues(keys.compactMap { key in (given[key.name] ?? key.fallback).map { FaultValues.Entry(key: key.name, value: $0) } })
+        )
+    }
+
+    /// The sides of a partition as selectors; neighbours share one.
+    private static func selectors(_ sideOf: [UInt8]) -> [[Selector]] {
+        let count = (sideOf.filter { $0 != Partition.noSide }.max().map { Int($0) } ?? -1) + 1
+        return (0..<count).map { side in
+            var ranges: [ClosedRange<Int>] = []
+            for node in sideOf.indices where Int(sideOf[node]) == side {
+                if let last = ranges.last, last.upperBound + 1 == node {
+                    ranges[ranges.count - 1] = last.lowerBound...node
+                } else {
+                    ranges.append(node...node)
+                }
+            }
+            return ranges.map { .nodes($0) }
+        }
+    }
+}
+
+extension Scenario {
+    /// The scenario with the nodes of `kept` only, numbered anew. Nil when something would be left without nodes.
+    /// Faults at no kept node go; so do workloads that write at none, and settings of none.
+    func keeping(_ kept: [Int]) -> Scenario? {
+        var result = self
+        result.topology.nodes = kept.count
+        func renumbered(_ selector: Selector) -> [Selector] {
+            guard case .nodes(let range) = selector else { return [selector] }
+            return kept.enumerated().filter { range.contains($0.element) }.map { .nodes($0.offset...$0.offset) }
+        }
+        result.faults = faults.compactMap { fault in
+            var fault = fault
+            for entry in fault.values.entries {
+                switch entry.value {
+                case .selector(let selector):
+                    guard let only = renumbered(selector).first else { return nil }
+                    fault.values[entry.key] = .selector(only)
+                case .sides(let sides):
+                    let sides = sides.map { $0.flatMap(renumbered) }
+                    guard sides.allSatisfy({ !$0.isEmpty }) else { return nil }
+                    fault.values[entry.key] = .sides(sides)
+                case .word, .share, .duration, .durations, .count, .bytes, .bandwidth, .partsPerMillion: break
+                }
+            }
+            return fault
+        }
+        result.workloads = workloads.compactMap { workload in
+            var workload = workload
+            guard let at = renumbered(workload.at).first else { return nil }
+            workload.at = at
+            return workload
+        }
+        result.links = links.compactMap { link in
+            var link = link
+            guard let from = renumbered(link.from).first, let to = renumbered(link.to).first else { return nil }
+            (link.from, link.to) = (from, to)
+            return link
+        }
+        result.nodeOverrides = nodeOverrides.compactMap { override in
+            var override = override
+            guard let select = renumbered(override.select).first else { return nil }
+            override.select = select
+            return override
+        }
+        if case .random(let count) = topology.join.via { result.topology.join.via = .random(max(1, min(count, kept.count - 1))) }
+        guard !result.links.isEmpty, kept.count >= 1 else { return nil }
+        return result
+    }
+
+    /// Nodes that faults and workloads name, in ascending order; of a side of a partition the first one.
+    var namedNodes: [Int] {
+        var named = [Bool](repeating: false, count: topology.nodes)
+        for fault in faults {
+            for entry in fault.values.entries {
+                if case .selector(.nodes(let range)) = entry.value { for node in range where node < named.count { named[node] = true } }
+                guard case .sides(let sides) = entry.value else { continue }
+                for side in sides {
+                    if case .nodes(let range)? = side.first, range.lowerBound < named.count { named[range.lowerBound] = true }
+                }
+            }
+        }
+        for workload in workloads {
+            if case .nodes(let range) = workload.at, range.lowerBound < named.count { named[range.lowerBound] = true }
+        }
+        return named.indices.filter { named[$0] }
+    }
+}

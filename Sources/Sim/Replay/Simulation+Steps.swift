@@ -66,6 +66,7 @@ extension Simulation {
         case .poll: "pending checks are looked at"
         case .look: "what must always hold is looked at"
         case .sample: "the recorder asks the nodes"
+        case .storeUpkeep(let host, _): "node \(host): a step of the store's upkeep"
         case .hostResumes(let host): "node \(host) takes the next thing out of its inbox"
         }
     }

@@ -113,7 +113,7 @@ extension Scenario {
                     let sides = sides.map { $0.flatMap(renumbered) }
                     guard sides.allSatisfy({ !$0.isEmpty }) else { return nil }
                     fault.values[entry.key] = .sides(sides)
-                case .word, .share, .duration, .durations, .count, .bytes, .bandwidth, .partsPerMillion: break
+                case .word, .share, .duration, .durations, .count, .bytes, .bandwidth, .partsPerMillion, .statements: break
                 }
             }
             return fault

@@ -46,6 +46,8 @@ struct ChaosKind: Sendable {
         case .bytes(let range): .string(Quantity.print(bytes: min(range.upperBound, max(range.lowerBound, 65_536))))
         case .bandwidth: .string(random.element(of: ["256kbit/s", "2Mbit/s"]) ?? "2Mbit/s")
         case .partsPerMillion: .string("200ppm")
+        // No kind that chaos makes asks for SQL.
+        case .statements: nil
         }
     }
 }

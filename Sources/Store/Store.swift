@@ -24,7 +24,7 @@ public final class Store {
     let sites: SiteTable
     let overlay = ClockOverlay()
     /// Index of our own actor in `sites`.
-    let ownSite: Int
+    private(set) var ownSite: Int
     var catalog: Catalog
     var clock: HybridClock
     /// What waits for the schema, equal to what is on disk.
@@ -185,6 +185,18 @@ public final class Store {
         if try connection.integer("PRAGMA schema_version") != catalog.schemaVersion { try reloadCatalog() }
         catalog.dropped = try SchemaBookkeeping.readDropped(connection)
         try clocks.refresh(fromStart: true)
+    }
+
+    /// All pages were replaced, by those of a database with our actor and generation.
+    func reloadAfterInstallation() throws(StoreError) {
+        dataVersion = try connection.integer("PRAGMA data_version")
+        try sites.reload(connection)
+        guard let site = sites.ordinal(of: actor) else {
+            throw .corrupt(message: "\(connection.name): the database's own actor is not among its sites")
+        }
+        ownSite = site
+        try reloadCatalog()
+        try reloadMemory()
     }
 
     func reloadCatalog() throws(StoreError) {

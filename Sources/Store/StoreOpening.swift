@@ -32,6 +32,11 @@ extension Store {
         do throws(StoreError) {
             let isOurs = try connection.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '__patina_meta'") > 0
             if !isOurs { try create(connection, options) }
+            // A copy has no actor of its own before it is opened.
+            if isOurs, try Bookkeeping.readMeta(connection, CopyIdentity.copyKey) != nil {
+                let identity = if let given = options.identity { given } else { try freshIdentity() }
+                try CopyIdentity.give(connection, identity, generation: 0, isRestored: false)
+            }
             guard let format = try Bookkeeping.readMeta(connection, "format"), let site = try Bookkeeping.readMeta(connection, "site"),
                 let generation = try Bookkeeping.readMeta(connection, "generation")
             else {

@@ -31,6 +31,8 @@ public final class Store {
     var waiting = WaitingTotals()
     /// What `upkeep` has to do.
     var upkeepState = UpkeepState()
+    /// Where the passes of `maintain` stand.
+    var maintenance = MaintenanceCursor()
     /// Own versions since the range of our own complete versions was last written.
     var unwrittenVersions = 0
     private var dataVersion: Int64
@@ -48,6 +50,7 @@ public final class Store {
         do throws(StoreError) {
             try Self.configure(connection, location, options)
             try context.install()
+            if options.leavesCheckpoints { context.watchLog() }
             let identity = try Self.openIdentity(connection, options)
             let sites = SiteTable()
             try sites.reload(connection)
@@ -197,6 +200,8 @@ public final class Store {
         ownSite = site
         try reloadCatalog()
         try reloadMemory()
+        // Versions of the snapshot's actor whose clocks it had not folded.
+        try foldClocksOfFormerIdentity()
     }
 
     func reloadCatalog() throws(StoreError) {

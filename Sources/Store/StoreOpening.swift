@@ -12,7 +12,7 @@ extension Store {
             // Takes effect in a new database only.
             try connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             try connection.execute("PRAGMA journal_mode = WAL")
-            try connection.execute("PRAGMA journal_size_limit = 1073741824")
+            try connection.execute("PRAGMA journal_size_limit = \(options.logBytes)")
             if !options.simulated { try connection.execute("PRAGMA mmap_size = 8589934592") }
         case .memory:
             try connection.execute("PRAGMA page_size = \(options.simulated ? 1_024 : 4_096)")

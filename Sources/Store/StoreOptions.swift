@@ -25,6 +25,13 @@ public struct StoreOptions: Sendable {
     /// Clocks of local versions that may wait in memory, and in the rows of their versions, before they are written to their tables
     /// (in a simulation at most 1,024). Bounds the memory, the time of opening, and the work that one transaction may meet.
     public var unfoldedClocks = 16_384
+    /// How old a deletion must be before `Store.maintain` removes its tombstone; the same on all nodes. Nil: tombstones are kept for ever.
+    /// A change may then be half as old when it arrives; see `docs/crdt.md`.
+    public var tombstoneRetention: Duration?
+    /// True: commits do not move the log's pages into the database, because a `Checkpointer` does.
+    public var leavesCheckpoints = false
+    /// Bytes that the write-ahead log's file is cut to when it begins anew.
+    public var logBytes: Int64 = 64 << 20
     public var limits = Limits()
     /// Nanoseconds since 1970.
     public var wallClock: @Sendable () -> Int64 = systemWallClock

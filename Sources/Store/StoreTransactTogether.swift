@@ -62,7 +62,6 @@ private struct TransactionGroup {
 
     private mutating func run(_ index: Int) {
         do throws(StoreError) {
-            try store.checkUsable()
             results[index] = .success(try outcome(of: transactions[index]))
             uncommitted.append(index)
         } catch {
@@ -76,6 +75,7 @@ private struct TransactionGroup {
     private func outcome(of transaction: SharedTransaction) throws(StoreError) -> TransactionOutcome {
         transaction.willBegin()
         defer { transaction.didEnd() }
+        try store.checkUsable()
         // The first one has nothing before it that a rollback could take away.
         let isFirst = uncommitted.isEmpty
         let changes = store.overlay.changes

@@ -18,6 +18,8 @@ final class CaptureContext {
     /// Why the authorizer refused the statement that is being compiled.
     var refusal: String?
     var catalog: Catalog?
+    /// Pages in the write-ahead log after the last commit, once `watchLog` was called.
+    private(set) var logPages = 0
 
     private let connection: OpaquePointer
     /// The table that the hook was called for last: its name as SQLite has it, its index.
@@ -115,6 +117,16 @@ final class CaptureContext {
                 return capture.allows(action, first, second) ? SQLITE_OK : SQLITE_DENY
             }, context)
         setCapturing(true)
+    }
+
+    /// Counts the log's pages from now on, in place of moving them into the database when there are many.
+    func watchLog() {
+        sqlite3_wal_hook(
+            connection,
+            { context, _, _, pages in
+                if let context { Unmanaged<CaptureContext>.fromOpaque(context).takeUnretainedValue().logPages = Int(pages) }
+                return SQLITE_OK
+            }, Unmanaged.passUnretained(self).toOpaque())
     }
 
     /// Switches the preupdate hook. It is off while clocks are written or rows merged, where it would only cost time.

@@ -41,6 +41,15 @@ struct KeyListBuilder {
         groups[group].deleted.append(contentsOf: key)
     }
 
+    /// Adds a row of another list.
+    mutating func add(_ row: ListedRow, of table: Table) {
+        switch row {
+        case .rowid(let rowid): addRow(table, rowid: rowid, key: UnsafeRawBufferPointer(start: nil, count: 0))
+        case .packedKey(let key): key.withUnsafeBytes { addRow(table, rowid: 0, key: $0) }
+        case .deleted(let key): key.withUnsafeBytes { addDeleted(table, key: $0) }
+        }
+    }
+
     private mutating func groupIndex(_ table: Table) -> Int {
         if let last = groups.indices.last, groups[last].table == table.id { return last }
         if let known = groups.firstIndex(where: { $0.table == table.id }) { return known }

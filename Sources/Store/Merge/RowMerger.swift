@@ -20,6 +20,8 @@ struct RowMerger {
     let clocks: ClockTables
     let site: Int
     let version: UInt64
+    /// Nil when tombstones are kept for ever.
+    var window: TombstoneWindow?
     private(set) var keys = KeyListBuilder()
     /// How many changes won, counted as cr-sqlite does.
     private(set) var impact = 0
@@ -59,8 +61,9 @@ struct RowMerger {
 
     private mutating func mergeRow(_ row: RowChange, _ table: Table, _ key: [Value], _ existence: UInt64?) throws(StoreError) {
         let hash = row.key.withUnsafeBytes { keyHash($0) }
-        if expectsNewRows, try insertNew(row, table, key, hash) { return }
+        if window == nil, expectsNewRows, try insertNew(row, table, key, hash) { return }
         var local = try readLocal(row, table, key, hash)
+        if let window, try !mayMerge(row, table, &local, window) { return }
         var values: PreparedStatement?
         defer { values?.reset() }
         let decision = try Merge.merge(
@@ -92,6 +95,21 @@ struct RowMerger {
             table.recorded(local.clock), hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: hash) : nil, into: &record)
         try clocks.write(table, rowid: rowid, row.key, keyRange, record: record)
         row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
+    }
+
+    /// What the age of tombstones has to say. False when the row must be left as it is; throws when the version must be refused.
+    private func mayMerge(
+        _ row: RowChange, _ table: Table, _ local: inout LocalRow, _ window: TombstoneWindow
+    ) throws(StoreError) -> Bool {
+        switch try window.verdict(row, of: table, local: local.clock, clocks.connection) {
+        case .merge: return true
+        case .mergeWithoutTombstone:
+            try clocks.deleteTombstone(table, row.key, 0..<row.key.count)
+            local = LocalRow(clock: RowClock(), rowid: nil)
+            return true
+        case .ignore: return false
+        case .refuse(let reason): throw .statementRefused(message: reason, sql: "")
+        }
     }
 
     /// Inserts a row that its version wrote whole, unless there is one, or was, with its key: one look at the index, one write of the

@@ -69,6 +69,8 @@ final class Table {
     let rowidName: String
     /// False as long as no row of this table was ever deleted: an insert then need not look for a tombstone.
     var mayHaveTombstones: Bool
+    /// What is known of tombstones that were removed; nil until it is read.
+    var collected: CollectedTombstones?
     /// The statements of the writing connection; readers make their own.
     let statements: TableStatements
 

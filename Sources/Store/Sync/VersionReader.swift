@@ -198,5 +198,5 @@ struct StoredVersion {
     let version: UInt64
     let timestamp: HybridTimestamp
     let lastSequence: UInt64
-    let keys: [UInt8]
+    var keys: [UInt8]
 }

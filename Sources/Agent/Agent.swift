@@ -63,7 +63,8 @@ public struct Agent: Sendable {
         }
         let socket = AdminSocket(
             path: configuration.admin.socketPath, backend: node, log: log, schemaPaths: configuration.database.schemaPaths,
-            cluster: configuration.gossip.cluster, logger: log.logger(label: "patina.admin"))
+            allowDestructiveSchema: configuration.database.allowDestructiveSchema, cluster: configuration.gossip.cluster,
+            logger: log.logger(label: "patina.admin"))
         let outcome = Announcement<Result<Void, any Error>>()
         let limitShutdown: @Sendable () -> Void = { [shutdownLimit] in
             Task {

@@ -18,7 +18,8 @@ public protocol AgentBackend: Sendable {
     /// Nil once the node was shut down.
     func status() async -> AgentStatus?
 
-    func reloadSchema(_ files: [SchemaFile]) async throws(StoreError) -> SchemaReport
+    /// - Parameter allowDestructive: also what loses data on this node.
+    func reloadSchema(_ files: [SchemaFile], allowDestructive: Bool) async throws(StoreError) -> SchemaReport
 
     /// Joins the cluster again under a new generation.
     func rejoin() async

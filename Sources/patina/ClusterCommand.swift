@@ -28,7 +28,7 @@ struct ClusterMembers: AsyncParsableCommand {
 
 extension GlobalOptions {
     /// The admin socket that is meant: the option's, the configuration's when it can be read, or the one that agents have by default.
-    fileprivate func adminSocket() -> String {
+    func adminSocket() -> String {
         if let adminPath { return adminPath }
         return (try? AgentConfiguration.load(file: configurationPath))?.admin.socketPath ?? AgentConfiguration.Admin.defaultSocketPath
     }

@@ -16,7 +16,9 @@ struct Patina: AsyncParsableCommand {
             Exit codes: 0 success; 1 the command failed, or a check of a simulation did; 2 the arguments, or the scenario, made no sense.
             """,
         version: Version.current,
-        subcommands: [AgentCommand.self, Query.self, Execute.self, Cluster.self, TLS.self, Sim.self, Compare.self, Dev.self])
+        subcommands: [
+            AgentCommand.self, Query.self, Execute.self, Cluster.self, Reload.self, TLS.self, Sim.self, Compare.self, Dev.self,
+        ])
 
     @OptionGroup(title: "Global options") var global: GlobalOptions
 }

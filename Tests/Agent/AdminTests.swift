@@ -39,7 +39,8 @@ struct AdminProtocolTests {
     @Test(
         "admin: commands in the tagging of serde",
         arguments: [
-            (#""Ping""#, AdminCommand.ping), (#"{"Ping":null}"#, .ping), (#""Reload""#, .reload), (#"{"Cluster":"Members"}"#, .members),
+            (#""Ping""#, AdminCommand.ping), (#"{"Ping":null}"#, .ping), (#""Reload""#, .reload(allowDestructive: false)),
+            (#"{"Reload":{"allow_destructive":true}}"#, .reload(allowDestructive: true)), (#"{"Cluster":"Members"}"#, .members),
             (#"{"Cluster":{"Members":null}}"#, .members), (#"{"Cluster":"MembershipStates"}"#, .membershipStates),
             (#"{"Cluster":"Rejoin"}"#, .rejoin),
             (#"{"Sync":"Generate"}"#, .syncState), (#"{"Log":{"Set":{"filter":"debug"}}}"#, .setLogFilter("debug")),
@@ -106,13 +107,15 @@ struct AdminProtocolTests {
 @Suite("Admin socket")
 struct AdminSocketTests {
     private func withSocket(
-        _ backend: ScriptedBackend = ScriptedBackend(), log: AgentLog = quietLog, schemaPaths: [String] = [], directory: String = "a/b",
+        _ backend: ScriptedBackend = ScriptedBackend(), log: AgentLog = quietLog, schemaPaths: [String] = [],
+        allowDestructiveSchema: Bool = false, directory: String = "a/b",
         _ body: (AdminClient) async throws -> Void
     ) async throws {
         try await withTemporaryDirectory { root in
             let path = "\(root)/\(directory)/admin.sock"
             let socket = AdminSocket(
-                path: path, backend: backend, log: log, schemaPaths: schemaPaths, cluster: 3, logger: quietLog.logger(label: "test"))
+                path: path, backend: backend, log: log, schemaPaths: schemaPaths,
+                allowDestructiveSchema: allowDestructiveSchema, cluster: 3, logger: quietLog.logger(label: "test"))
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await socket.run() }
                 #expect(await socket.isListening())
@@ -200,7 +203,9 @@ struct AdminSocketTests {
             }
             try await withSocket(backend, schemaPaths: [schema]) { client in
                 let lines = ScriptedBackend.Box(.init([String]()))
-                _ = try await client.send(.reload) { level, message in lines.mutex.withLock { $0.append("\(level): \(message)") } }
+                _ = try await client.send(.reload(allowDestructive: false)) { level, message in
+                    lines.mutex.withLock { $0.append("\(level): \(message)") }
+                }
                 #expect(lines.mutex.withLock { $0 } == ["info: applied 2 schema files; created tables: t"])
             }
             #expect(
@@ -213,12 +218,21 @@ struct AdminSocketTests {
                 await #expect(
                     throws: AdminClient.Failure.refused(
                         "db.schema_paths: \(directory)/missing.sql: there is no such file or directory")
-                ) { try await client.send(.reload) }
+                ) { try await client.send(.reload(allowDestructive: false)) }
             }
         }
+        #expect(backend.record.destructiveReloads.withLock { $0 } == [false])
+        for isConfigured in [false, true] {
+            try await withSocket(backend, allowDestructiveSchema: isConfigured) { client in
+                for isAsked in [false, true] { _ = try await client.send(.reload(allowDestructive: isAsked)) }
+            }
+        }
+        #expect(backend.record.destructiveReloads.withLock { $0 } == [false, false, true, true, true])
         backend.onReload = { (_) async throws(StoreError) in throw .schema(file: "a.sql", line: 3, message: "no primary key") }
         try await withSocket(backend) { client in
-            await #expect(throws: AdminClient.Failure.refused("a.sql:3: no primary key")) { try await client.send(.reload) }
+            await #expect(throws: AdminClient.Failure.refused("a.sql:3: no primary key")) {
+                try await client.send(.reload(allowDestructive: false))
+            }
         }
     }
 

@@ -74,7 +74,7 @@ struct LiveAgentTests {
                 #expect(try await client.health().members == 1)
                 let members = try await AdminClient(path: addresses.adminSocket).send(.members)
                 #expect(members.count == 1 && members[0]["state"]?["addr"]?.string == "\(addresses.gossip)")
-                #expect(try await AdminClient(path: addresses.adminSocket).send(.reload).isEmpty)
+                #expect(try await AdminClient(path: addresses.adminSocket).send(.reload(allowDestructive: false)).isEmpty)
                 #expect(try await AdminClient(path: addresses.adminSocket).send(.syncState).first?["heads"] != nil)
             }
             try await withAgent(configuration) { addresses in

@@ -1,8 +1,8 @@
 /// What may be asked over the admin socket, in the external tagging of serde that Corrosion's command line speaks.
 public enum AdminCommand: Hashable, Sendable {
     case ping
-    /// Read the schema files again and apply them.
-    case reload
+    /// Read the schema files again and apply them; also what loses data, if that is allowed here or by the configuration.
+    case reload(allowDestructive: Bool)
     case members
     case membershipStates
     case rejoin
@@ -46,7 +46,12 @@ public enum AdminCommand: Hashable, Sendable {
         }
         switch (path.joined(separator: "."), content) {
         case ("Ping", .null): self = .ping
-        case ("Reload", .null): self = .reload
+        case ("Reload", .null): self = .reload(allowDestructive: false)
+        case ("Reload", .object(let members)):
+            guard members.count == 1, members[0].key == "allow_destructive", case .boolean(let isAllowed) = members[0].value else {
+                throw Malformed(description: "Reload takes {\"allow_destructive\":true} or nothing")
+            }
+            self = .reload(allowDestructive: isAllowed)
         case ("Cluster.Members", .null): self = .members
         case ("Cluster.MembershipStates", .null): self = .membershipStates
         case ("Cluster.Rejoin", .null): self = .rejoin
@@ -74,7 +79,8 @@ public enum AdminCommand: Hashable, Sendable {
         let value: JSONValue =
             switch self {
             case .ping: .string("Ping")
-            case .reload: .string("Reload")
+            case .reload(false): .string("Reload")
+            case .reload(true): .members(("Reload", .members(("allow_destructive", .boolean(true)))))
             case .members: .members(("Cluster", .string("Members")))
             case .membershipStates: .members(("Cluster", .string("MembershipStates")))
             case .rejoin: .members(("Cluster", .string("Rejoin")))

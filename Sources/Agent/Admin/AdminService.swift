@@ -8,6 +8,8 @@ struct AdminService: Sendable {
     let log: AgentLog
     /// `db.schema_paths`
     let schemaPaths: [String]
+    /// `db.allow_destructive_schema`
+    let allowDestructiveSchema: Bool
     let cluster: UInt16
 
     func answer(_ frame: [UInt8]) async -> [AdminResponse] {
@@ -22,8 +24,8 @@ struct AdminService: Sendable {
         switch command {
         case .ping:
             return [.success]
-        case .reload:
-            return await reload()
+        case .reload(let allowDestructive):
+            return await reload(allowDestructive: allowDestructive || allowDestructiveSchema)
         case .members:
             return await backend.members().filter { $0.state.isPresent }.map { .json(describe($0)) } + [.success]
         case .membershipStates:
@@ -47,7 +49,7 @@ struct AdminService: Sendable {
         }
     }
 
-    private func reload() async -> [AdminResponse] {
+    private func reload(allowDestructive: Bool) async -> [AdminResponse] {
         let files: [SchemaFile]
         do throws(AgentError) {
             files = try SchemaFiles.load(schemaPaths)
@@ -55,7 +57,7 @@ struct AdminService: Sendable {
             return [.failure(error.description)]
         }
         do throws(StoreError) {
-            let report = try await backend.reloadSchema(files)
+            let report = try await backend.reloadSchema(files, allowDestructive: allowDestructive)
             return [.log(level: "info", message: describe(report, files: files.count)), .success]
         } catch {
             return [.failure(error.description)]
@@ -64,8 +66,9 @@ struct AdminService: Sendable {
 
     private func describe(_ report: SchemaReport, files: Int) -> String {
         let parts = [
-            ("created tables", report.createdTables), ("added columns", report.addedColumns), ("created indexes", report.createdIndexes),
-            ("dropped indexes", report.droppedIndexes),
+            ("created tables", report.createdTables), ("adopted tables", report.adoptedTables), ("dropped tables", report.droppedTables),
+            ("added columns", report.addedColumns), ("changed columns", report.changedColumns), ("dropped columns", report.droppedColumns),
+            ("created indexes", report.createdIndexes), ("dropped indexes", report.droppedIndexes),
         ].filter { !$0.1.isEmpty }.map { "\($0.0): \($0.1.joined(separator: ", "))" }
         let changes = parts.isEmpty ? "nothing changed" : parts.joined(separator: "; ")
         return "applied \(files) schema file\(files == 1 ? "" : "s"); \(changes)"

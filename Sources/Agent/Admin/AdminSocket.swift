@@ -13,11 +13,14 @@ public final class AdminSocket: Service {
     private let registry = ConnectionRegistry()
 
     public init(
-        path: String, backend: any AgentBackend, log: AgentLog, schemaPaths: [String], cluster: UInt16, logger: Logger
+        path: String, backend: any AgentBackend, log: AgentLog, schemaPaths: [String], allowDestructiveSchema: Bool = false,
+        cluster: UInt16,
+        logger: Logger
     ) {
         self.path = path
         self.logger = logger
-        service = AdminService(backend: backend, log: log, schemaPaths: schemaPaths, cluster: cluster)
+        service = AdminService(
+            backend: backend, log: log, schemaPaths: schemaPaths, allowDestructiveSchema: allowDestructiveSchema, cluster: cluster)
     }
 
     /// True once commands are accepted; false when that failed or the socket has ended.

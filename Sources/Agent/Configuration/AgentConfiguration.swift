@@ -22,6 +22,8 @@ public struct AgentConfiguration: Hashable, Sendable {
         public var path: String
         /// Schema files, or directories of which every `.sql` file is taken.
         public var schemaPaths: [String] = []
+        /// Whether schema files may drop columns and tables, and change columns, at the start and at every reload.
+        public var allowDestructiveSchema = false
         /// Bound of the writing connection's page cache.
         public var cacheKiB = 1_048_576
         public var synchronous: Synchronous = .normal

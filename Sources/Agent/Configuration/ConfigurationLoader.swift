@@ -66,6 +66,7 @@ extension AgentConfiguration {
 
     private static func readDatabase(_ reader: ConfigurationReader, into database: inout Database) throws(ConfigurationError) {
         if let paths = try reader.strings("db.schema_paths") { database.schemaPaths = paths }
+        if let isAllowed = try reader.boolean("db.allow_destructive_schema") { database.allowDestructiveSchema = isAllowed }
         if let synchronous: Synchronous = try reader.choice("db.synchronous") { database.synchronous = synchronous }
         // SQLite's convention: negative is KiB, positive is pages (of 4 KiB).
         if let size = try reader.integer("db.cache_size_kib", in: -1_073_741_824...268_435_456) {

@@ -20,7 +20,7 @@ enum KnownKeys {
     static let all: [Key] = used + accepted
 
     private static let used: [Key] = [
-        key("db.path"), key("db.schema_paths"), key("db.cache_size_kib"), key("db.synchronous"),
+        key("db.path"), key("db.schema_paths"), key("db.allow_destructive_schema"), key("db.cache_size_kib"), key("db.synchronous"),
         key("api.bind_addr", "addr"), key("api.endpoint_name"), key("api.authorization", "authz"),
         key("api.authorization.bearer-token", "bearer", "bearer_token"), key("api.max_body_bytes"),
         key("gossip.bind_addr", "addr"), key("gossip.external_addr"), key("gossip.bootstrap"), key("gossip.plaintext"),

@@ -30,7 +30,9 @@ struct RuntimeBackend: AgentNode {
             progress: status.actors.map { .init(actor: $0.actor, head: $0.head, needs: $0.needs, partials: $0.partials) })
     }
 
-    func reloadSchema(_ files: [SchemaFile]) async throws(StoreError) -> SchemaReport { try await runtime.reloadSchema(files) }
+    func reloadSchema(_ files: [SchemaFile], allowDestructive: Bool) async throws(StoreError) -> SchemaReport {
+        try await runtime.reloadSchema(files, allowDestructive: allowDestructive)
+    }
 
     func rejoin() async { await runtime.rejoin() }
 
@@ -55,6 +57,7 @@ let startRuntime: Agent.NodeStarter = { configuration, logger in
         quic: QUICConfiguration(bind: configuration.gossip.bind, security: QUICSecurity(configuration.gossip.security)))
     runtime.synchronous = configuration.database.synchronous
     runtime.cacheKiB = configuration.database.cacheKiB
+    runtime.allowDestructiveSchema = configuration.database.allowDestructiveSchema
     runtime.schema = try SchemaFiles.load(configuration.database.schemaPaths)
     runtime.quic.idleTimeout = configuration.gossip.idleTimeout
     runtime.quic.maximumMTU = configuration.gossip.maximumMTU

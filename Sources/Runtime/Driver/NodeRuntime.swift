@@ -98,10 +98,13 @@ public final class NodeRuntime: Sendable {
         let ownGroup = configuration.group == nil ? MultiThreadedEventLoopGroup(numberOfThreads: 1) : nil
         do {
             let schema = configuration.schema
+            let allowDestructive = configuration.allowDestructiveSchema
+            var adopted: [Chunk] = []
             if !schema.isEmpty {
-                _ = try await opened.writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in
-                    try store.applySchema(schema)
-                }
+                adopted =
+                    try await opened.writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in
+                        try store.applySchema(schema, allowDestructive: allowDestructive)
+                    }.adoption?.chunks ?? []
             }
             let loop = configuration.group?.next() ?? ownGroup?.next() ?? MultiThreadedEventLoopGroup.singleton.next()
             let driver = NodeDriver(configuration, loop: loop, logger: logger)
@@ -111,13 +114,18 @@ public final class NodeRuntime: Sendable {
             let start = NodeDriver.Start(
                 node: configuration.node(opened, address: address, bootstrap: resolver.literal), ledger: opened.ledger,
                 members: opened.members, transport: transport, writer: opened.writer, readers: readers, resolver: resolver)
-            try await loop.submit { driver.start(start) }.get()
+            try await loop.submit { [adopted] in
+                driver.start(start)
+                if !adopted.isEmpty { driver.transactionCommitted(adopted) }
+            }.get()
             logger.info(
                 "node is running",
                 metadata: ["actor": "\(opened.actor)", "address": "\(address)", "generation": "\(opened.generation)"])
-            return NodeRuntime(
+            let runtime = NodeRuntime(
                 configuration: configuration, opened: opened, readers: readers, watchdog: watchdog, fatal: fatal, driver: driver,
                 transport: transport, address: address, ownGroup: ownGroup, logger: logger)
+            Task { await runtime.keepUp() }
+            return runtime
         } catch {
             try? await ownGroup?.shutdownGracefully()
             _ = await readers.close(atMost: Patience.readers)
@@ -153,9 +161,48 @@ public final class NodeRuntime: Sendable {
         return try await readers.query(statement, timeout: timeout, bounds: bounds)
     }
 
-    /// Brings the database to the schema of `files`; what is missing is added, nothing is ever removed.
-    public func reloadSchema(_ files: [SchemaFile]) async throws(StoreError) -> SchemaReport {
-        try await writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in try store.applySchema(files) }
+    /// Brings the database to the schema of `files`.
+    ///
+    /// - Parameter allowDestructive: also drops columns and tables and changes columns; what they held is lost on this node.
+    /// - Throws: `.schema` with file and line for what is not possible; nothing has changed then.
+    public func reloadSchema(_ files: [SchemaFile], allowDestructive: Bool = false) async throws(StoreError) -> SchemaReport {
+        let driver = driver
+        let report = try await writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in
+            let report = try store.applySchema(files, allowDestructive: allowDestructive)
+            if let adoption = report.adoption { driver.loop.execute { driver.transactionCommitted(adoption.chunks) } }
+            return report
+        }
+        Task { await upkeepSteps() }
+        return report
+    }
+
+    // MARK: Upkeep
+
+    /// Looks now and then whether the store has something to do by itself: after the start, and when a peer told of a dropped column.
+    private func keepUp() async {
+        repeat { await upkeepSteps() } while await ended.wait(atMost: Self.upkeepPause) == nil && !isEnding.withLock { $0 }
+    }
+
+    private static let upkeepPause = Duration.seconds(10)
+
+    /// Does the store's steps, one job of the writer each, so that transactions come in between.
+    private func upkeepSteps() async {
+        let driver = driver
+        var hasMore = true
+        while hasMore, !isEnding.withLock({ $0 }) {
+            do throws(StoreError) {
+                hasMore = try await writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in
+                    guard store.needsUpkeep else { return false }
+                    let done = try store.upkeep()
+                    if !done.changes.isEmpty { driver.loop.execute { driver.deliver(.storeChanged(done.changes)) } }
+                    return done.hasMore
+                }
+            } catch {
+                if case .closed = error { return }
+                logger.warning("the store could not go on with its upkeep", metadata: ["reason": "\(error)"])
+                return
+            }
+        }
     }
 
     /// Digest of all replicated rows: equal on nodes whose tables are equal. Reads everything, on the writer's thread.

@@ -13,6 +13,8 @@ public struct RuntimeConfiguration: Sendable {
     public var cacheKiB = 1_048_576
     /// Applied before the node starts.
     public var schema: [SchemaFile] = []
+    /// Whether that may drop columns and tables, and change columns.
+    public var allowDestructiveSchema = false
     /// The socket, who is trusted, and the bounds of the transport. Its `limits` are replaced by `limits` below.
     public var quic: QUICConfiguration
     /// The address that other nodes reach this one at. Port 0: the one that was bound. Nil: the bound address, or, when

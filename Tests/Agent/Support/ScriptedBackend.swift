@@ -36,6 +36,7 @@ struct ScriptedBackend: AgentNode {
         let rejoins = Mutex(0)
         let shutdowns = Mutex(0)
         let schemas = Mutex<[[SchemaFile]]>([])
+        let destructiveReloads = Mutex<[Bool]>([])
     }
 
     static func outcome(_ count: Int, version: UInt64? = 12) -> TransactionOutcome {
@@ -75,8 +76,9 @@ struct ScriptedBackend: AgentNode {
     func members() async -> [Member] { knownMembers }
     func status() async -> AgentStatus? { reportedStatus }
 
-    func reloadSchema(_ files: [SchemaFile]) async throws(StoreError) -> SchemaReport {
+    func reloadSchema(_ files: [SchemaFile], allowDestructive: Bool) async throws(StoreError) -> SchemaReport {
         record.schemas.withLock { $0.append(files) }
+        record.destructiveReloads.withLock { $0.append(allowDestructive) }
         return try await onReload(files)
     }
 

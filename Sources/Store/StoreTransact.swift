@@ -19,7 +19,8 @@ extension Store {
     /// Runs the statements within the open transaction and turns what they changed into a version. The caller commits.
     func capture(_ statements: [Statement], willRun: () -> Void) throws(StoreError) -> TransactionOutcome {
         context.beginTransaction()
-        try connection.statement(.enlist).run()
+        // Of a single statement nothing is taken back but everything.
+        if statements.count > 1 { try connection.statement(.enlist).run() }
         let results = try run(statements, willRun)
         willRun()
         return try flush(results)

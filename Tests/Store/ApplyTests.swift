@@ -15,6 +15,36 @@ struct ApplyTests {
         ])
     }
 
+    @Test("apply: the pieces of a version that come together are merged without being buffered, unless a constraint fails")
+    func piecesTogether() throws {
+        let harness = StoreHarness("apply-together")
+        let writer = try harness.store(1, schema: Self.schema, chunkBytes: 200)
+        let other = try harness.store(2, schema: Self.schema)
+        let strict = try harness.store(3, schema: "CREATE TABLE t (id INTEGER PRIMARY KEY, v, w CHECK (w IS NOT 90))")
+        defer { for store in [writer, other, strict] { store.close() } }
+        let first = try fill(writer, 100).chunks
+        let second = try writer.run("UPDATE t SET v = 'a longer text than before' WHERE id < 20").chunks
+        #expect(first.count > 3 && second.count > 1)
+        let operation = StoreOperation.apply(chunks: first.reversed() + second, empties: [])
+        guard case .applied(let changes, let refused) = other.perform(operation) else {
+            Issue.record("the pieces were not answered for")
+            return
+        }
+        #expect(refused == [])
+        #expect(changes == [.completed(writer.actor, versions: 1...1), .completed(writer.actor, versions: 2...2)])
+        #expect(try other.contentFingerprint() == writer.contentFingerprint())
+        #expect(try other.text("SELECT count(*) FROM __patina_chunks") == ["0"])
+        try other.expectSound()
+        // A row that breaks a constraint of ours is in one of the pieces: the others stay buffered, and the next version is merged.
+        guard case .applied(_, let refusedPieces) = strict.perform(.apply(chunks: first + second, empties: [])) else {
+            Issue.record("the pieces were not answered for")
+            return
+        }
+        #expect(refusedPieces.map(\.id) == [first[first.count - 1].id])
+        #expect(strict.ledger.isComplete(writer.actor, 2) && !strict.ledger.isComplete(writer.actor, 1))
+        try strict.expectSound()
+    }
+
     @Test("apply: a transaction of 20,000 rows in random pieces stays invisible until it is whole")
     func largeTransaction() throws {
         let harness = StoreHarness("apply-large")

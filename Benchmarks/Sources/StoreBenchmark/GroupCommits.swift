@@ -10,7 +10,7 @@ struct GroupCommits {
     func measure(waiting: Int, synchronous: Synchronous, into results: inout Results) throws {
         // The disk sets the pace of `full`: rates per second of wall time. The processor that of `normal`.
         let isFull = synchronous == .full
-        let rows = isFull ? options.rows / 20 : options.rows / 4
+        let rows = isFull ? options.rows / 20 : options.rows / 5
         let base = isFull ? TimeBase.wall : .processor
         for round in 0..<options.rounds {
             let workload = Workload(Shape(columns: 8), rows: rows, changes: 0, seed: UInt64(300 + round))

@@ -7,7 +7,7 @@ struct LocalWrites {
     let options: Options
 
     func measure(columns: Int, batch: Int, into results: inout Results) throws {
-        let rows = batch >= 1_000 ? options.rows : options.rows / 4
+        let rows = batch >= 1_000 ? options.rows : options.rows / 5
         for round in 0..<options.rounds {
             let workload = Workload(Shape(columns: columns), rows: rows, changes: rows / 2, seed: UInt64(round))
             let plain = PlainDatabase(path: directory.file("plain"), workload: workload)
@@ -38,7 +38,7 @@ struct LocalWrites {
 
     /// Single-row inserts with that many replicated tables beside each other.
     func measureTables(_ count: Int, into results: inout Results) throws {
-        let rows = options.rows / 4
+        let rows = options.rows / 5
         for round in 0..<options.rounds {
             let workload = Workload(Shape(columns: 8), rows: rows, changes: 0, seed: UInt64(round))
             let plain = PlainDatabase(path: directory.file("plain"), workload: workload)

@@ -8,7 +8,7 @@ struct MergesAndReads {
 
     /// Rows of other actors' versions, `batch` rows a version, each version in an operation of its own.
     func measureMerges(columns: Int, batch: Int, into results: inout Results) throws {
-        let rows = batch >= 1_000 ? options.rows : options.rows / 4
+        let rows = batch >= 1_000 ? options.rows : options.rows / 5
         for round in 0..<options.rounds {
             let workload = Workload(Shape(columns: columns), rows: rows, changes: 0, seed: UInt64(100 + round))
             let plain = PlainDatabase(path: directory.file("plain"), workload: workload)

@@ -63,8 +63,14 @@ public enum CellRun {
 
     /// Reads a run. Columns lie below `columnLimit` and are distinct when they are consecutive; the caller checks others.
     public static func read(columnLimit: Int, from reader: inout ByteReader, into cells: inout [CellNumbers]) throws(MalformedInput) {
+        try read(try reader.readVarint(), columnLimit: columnLimit, from: &reader, into: &cells)
+    }
+
+    /// As above, with the run's head read already.
+    public static func read(_ head: UInt64, columnLimit: Int, from reader: inout ByteReader, into cells: inout [CellNumbers])
+        throws(MalformedInput)
+    {
         cells.removeAll(keepingCapacity: true)
-        let head = try reader.readVarint()
         guard head >> 3 <= UInt64(columnLimit) else { throw MalformedInput("a row has \(head >> 3) cells in \(columnLimit) columns") }
         let count = Int(head >> 3)
         guard count > 0 else { return }

@@ -65,10 +65,20 @@ enum Bookkeeping {
 
     /// The complete versions of a site as they are on disk. Versions above the last written range are complete when they have a row:
     /// our own head moves with every local transaction, and its range is written only now and then.
-    static func readComplete(_ connection: Connection, site: Int) throws(StoreError) -> IntervalSet {
+    ///
+    /// - Parameter versions: only these are of interest: what is read, and what it costs, is about them.
+    static func readComplete(
+        _ connection: Connection, site: Int, within versions: ClosedRange<UInt64> = 1...lastVersion
+    ) throws(StoreError) -> IntervalSet {
         var complete = IntervalSet()
-        let ranges = try connection.statement("SELECT first, last FROM __patina_ledger WHERE site = ?1 ORDER BY first")
+        let ranges = try connection.statement(
+            """
+            SELECT first, last FROM __patina_ledger WHERE site = ?1 AND first <= ?3
+            AND first >= coalesce((SELECT max(first) FROM __patina_ledger WHERE site = ?1 AND first <= ?2), 0) ORDER BY first
+            """)
         try ranges.bind(1, site)
+        try ranges.bind(2, versions.lowerBound)
+        try ranges.bind(3, versions.upperBound)
         while try ranges.step() {
             guard ranges.integer(0) >= 1, ranges.integer(0) <= ranges.integer(1) else {
                 ranges.reset()
@@ -77,10 +87,19 @@ enum Bookkeeping {
             complete.insert(ranges.unsigned(0)...ranges.unsigned(1))
         }
         let tail = try connection.statement("SELECT id FROM __patina_versions WHERE id > ?1 AND id <= ?2 ORDER BY id")
-        try tail.bind(1, versionID(site, complete.max ?? 0))
-        try tail.bind(2, versionID(site, lastVersion))
+        try tail.bind(1, versionID(site, max(try lastWritten(connection, site: site), versions.lowerBound - 1)))
+        try tail.bind(2, versionID(site, versions.upperBound))
         while try tail.step() { complete.insert(version(ofID: tail.integer(0))) }
-        return complete
+        return complete.intersection(IntervalSet(versions))
+    }
+
+    /// The end of the last written range of complete versions.
+    private static func lastWritten(_ connection: Connection, site: Int) throws(StoreError) -> UInt64 {
+        let last = try connection.statement("SELECT last FROM __patina_ledger WHERE site = ?1 ORDER BY first DESC LIMIT 1")
+        try last.bind(1, site)
+        guard try last.step() else { return 0 }
+        defer { last.reset() }
+        return last.unsigned(0)
     }
 
     // MARK: Buffered chunks

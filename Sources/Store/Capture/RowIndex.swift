@@ -5,7 +5,7 @@ struct RowIndex {
     private var count = 0
 
     mutating func reserve(_ rows: Int) {
-        guard rows > 1 else { return }
+        guard rows > 1, (rows + 1) * 2 > slots.count else { return }
         rebuild(capacity: rows)
     }
 

@@ -7,6 +7,9 @@ struct TransactionFolder {
     private let clocks: ClockTables
     private(set) var result: FoldedTransaction
     private var index = RowIndex()
+    /// False while the rows are few enough to be searched one by one.
+    private let usesIndex: Bool
+    private static let searchedRows = 6
 
     init(_ buffer: CaptureBuffer, tables: [Table], clocks: ClockTables, site: Int, version: UInt64) {
         self.buffer = buffer
@@ -14,7 +17,8 @@ struct TransactionFolder {
         self.clocks = clocks
         result = FoldedTransaction(version: version, site: site)
         result.rows.reserveCapacity(buffer.events.count)
-        index.reserve(buffer.events.count)
+        usesIndex = buffer.events.count > Self.searchedRows
+        if usesIndex { index.reserve(buffer.events.count) }
     }
 
     mutating func fold() throws(StoreError) -> FoldedTransaction {
@@ -157,7 +161,8 @@ struct TransactionFolder {
     /// The row of a key, read from its clock or tombstone the first time.
     private mutating func find(_ table: Int, _ key: Range<Int>, rowid: Int64, isNewRow: Bool) throws(StoreError) -> Int {
         let hash = buffer.hash(of: key)
-        if let known = index.find(hash, { isRow($0, table, key, hash) }) { return known }
+        let known = usesIndex ? index.find(hash) { isRow($0, table, key, hash) } : result.rows.indices.first { isRow($0, table, key, hash) }
+        if let known { return known }
         var row = PendingRow(table: table, key: key, hash: hash, origin: .none, rowid: rowid, causalLength: 0)
         if isNewRow {
             if tables[table].mayHaveTombstones, let tombstone = try clocks.readTombstone(tables[table], buffer.bytes, key) {
@@ -173,13 +178,12 @@ struct TransactionFolder {
             row.causalLength = 1
         }
         result.rows.append(row)
-        index.insert(hash, result.rows.count - 1)
+        if usesIndex { index.insert(hash, result.rows.count - 1) }
         return result.rows.count - 1
     }
 
     private func isRow(_ row: Int, _ table: Int, _ key: Range<Int>, _ hash: UInt64) -> Bool {
-        let candidate = result.rows[row]
-        return candidate.table == table && candidate.hash == hash && buffer.isEqual(candidate.key, key)
+        result.rows[row].hash == hash && result.rows[row].table == table && buffer.isEqual(result.rows[row].key, key)
     }
 }
 

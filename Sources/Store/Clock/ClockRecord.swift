@@ -116,7 +116,24 @@ enum ClockRecord {
         while !reader.isAtEnd {
             let site = try readSite(&reader, sites)
             let version = try CellRun.readCounter(&reader)
-            try CellRun.read(columnLimit: columns, from: &reader, into: &numbers)
+            let run = try reader.readVarint()
+            if run & 7 == 7, run >> 3 > 0, run >> 3 <= UInt64(columns) {
+                // Neighbouring columns with equal column versions and consecutive sequence numbers: most groups by far.
+                let count = Int(run >> 3)
+                let first = try reader.readCount(limit: columns - count, of: "column")
+                let columnVersion = try CellRun.readCounter(&reader)
+                let sequence = try CellRun.readCounter(&reader)
+                if let last = clock.cells.last, last.column >= first { isAscending = false }
+                if clock.cells.isEmpty { clock.cells.reserveCapacity(columns) }
+                for offset in 0..<count {
+                    clock.cells.append(
+                        CellClock(
+                            column: first + offset, columnVersion: columnVersion, site: site, version: version,
+                            sequence: sequence + UInt64(offset)))
+                }
+                continue
+            }
+            try CellRun.read(run, columnLimit: columns, from: &reader, into: &numbers)
             guard !numbers.isEmpty else { throw MalformedInput("an empty group of cells") }
             if clock.cells.isEmpty { clock.cells.reserveCapacity(columns) }
             for cell in numbers {

@@ -21,7 +21,14 @@ extension Store {
     private func commit(_ batch: inout ApplyBatch, _ chunks: [Chunk], _ empties: [EmptyVersions]) throws(StoreError) -> StoreResult {
         let result = try write(changesMemory: true) { () throws(StoreError) in
             context.setCapturing(false)
-            for chunk in chunks { try batch.apply(chunk) }
+            var rest = chunks[...]
+            while let chunk = rest.first {
+                // The pieces of a version mostly come one behind the other.
+                let pieces = rest.prefix { $0.id.actor == chunk.id.actor && $0.id.version == chunk.id.version }
+                rest = rest.dropFirst(pieces.count)
+                if try batch.applyTogether(pieces) { continue }
+                for piece in pieces { try batch.apply(piece) }
+            }
             for empty in empties { try batch.apply(empty) }
             try batch.writeRanges()
             context.setCapturing(true)
@@ -55,6 +62,41 @@ struct ApplyBatch {
     init(store: Store, usesSavepoints: Bool) {
         self.store = store
         self.usesSavepoints = usesSavepoints
+    }
+
+    /// Merges a version of which all pieces are there at once, without buffering any of them. False, and nothing happened, when that is not
+    /// the plain case: the pieces are then to be applied one by one.
+    mutating func applyTogether(_ pieces: ArraySlice<Chunk>) throws(StoreError) -> Bool {
+        guard pieces.count > 1, !usesSavepoints, let last = pieces.last, last.id.version <= Bookkeeping.lastVersion,
+            last.id.lastSequence < CellRun.counterLimit, store.ledger[last.id.actor]?.partials[last.id.version] == nil,
+            pieces.allSatisfy({ $0.id.lastSequence == last.id.lastSequence && !store.ledger.contains($0.id) })
+        else { return false }
+        var received = IntervalSet()
+        for piece in pieces { received.insert(piece.id.sequences) }
+        guard received.contains(0...last.id.lastSequence) else { return false }
+        do throws(MergeFailure) {
+            var assembled = AssembledVersion()
+            do throws(MergeFailure) {
+                for piece in pieces {
+                    let changeset = try Self.decode(piece)
+                    guard try store.claimed(by: changeset, of: piece.id) == nil else { return false }
+                    try assembled.add(changeset, of: piece.id, catalog: store.catalog, isWhole: true)
+                }
+            } catch {
+                return false
+            }
+            let site = try inStore { () throws(StoreError) in try store.sites.makeOrdinal(of: last.id.actor, store.connection) }
+            try finish(&assembled, last, site, hadPartial: false)
+            return true
+        } catch {
+            switch error {
+            case .store(let error): throw error
+            case .refused(let reason), .unknown(let reason), .constraint(let reason):
+                // Rows were written: from the start again, with savepoints and one by one.
+                outcome = .constraintFailed
+                throw .statementRefused(message: reason, sql: "")
+            }
+        }
     }
 
     mutating func apply(_ chunk: Chunk) throws(StoreError) {

@@ -43,6 +43,7 @@ struct AssembledVersion {
         }
         if isWhole { lost.formUnion(changeset.omittedNames) }
         rows.reserveCapacity(rows.count + changeset.rows.count)
+        index.reserve(rows.count + changeset.rows.count)
         for row in changeset.rows {
             guard let (table, columns) = tables[row.table] else { continue }
             try add(row, table, columns, id.sequences)
@@ -65,7 +66,9 @@ struct AssembledVersion {
         if let sentinel = row.sentinel, !sequences.contains(sentinel.sequence) { throw .refused("a sentinel lies outside its chunk") }
         for offset in change.cells.indices {
             guard sequences.contains(change.cells[offset].sequence) else { throw .refused("a cell lies outside its chunk") }
-            change.cells[offset].column = columns[change.cells[offset].column]
+            let column = columns[change.cells[offset].column]
+            // Written only where it differs, because the first write copies the cells.
+            if column != change.cells[offset].column { change.cells[offset].column = column }
         }
         // A row stays although all of its cells go: that it exists is known from it.
         var existence: UInt64?

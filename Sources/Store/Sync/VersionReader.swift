@@ -68,7 +68,7 @@ struct VersionReader {
         let low = max(versions.lowerBound, 1)
         let high = min(versions.upperBound, Bookkeeping.lastVersion)
         guard low <= high else { return [] }
-        let complete = try Bookkeeping.readComplete(connection, site: site).intersection(IntervalSet(low...high))
+        let complete = try Bookkeeping.readComplete(connection, site: site, within: low...high)
         let partials = try partialVersions(site, low...high)
         // Both lists ascend and share no version; they are walked from their ends.
         var (range, partial) = (complete.ranges.count - 1, partials.count - 1)
@@ -143,7 +143,7 @@ struct VersionReader {
                 lastSequence: statement.unsigned(1), keys: statement.blob(2))
             return try serve(stored, only: sequences, into: &answer)
         }
-        if try Bookkeeping.readComplete(connection, site: site).contains(version) {
+        if try Bookkeeping.readComplete(connection, site: site, within: version...version).contains(version) {
             answer.takeEmpty(actor, version...version)
             return []
         }

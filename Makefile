@@ -11,7 +11,7 @@ RELEASE := .build/release/patina
 WAITING := ^(RuntimeTests|AgentTests)\.
 FORMATTED := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources
 
-.PHONY: help deps build release demo test lint format unit e2e measure bench-store clean
+.PHONY: help deps build release demo test lint format unit e2e measure test-scale bench-store clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ e2e: release ## Run the end-to-end tests alone (ONLY=name picks some; see script
 
 measure: release ## Print the figures of results/skeleton.md as measured on this machine
 	python3 scripts/measure/run.py --patina $(RELEASE) $(ONLY)
+
+test-scale: release ## Run the scenarios of scenarios/scale twice each: the same trace, every check holds (up to 4 GiB of memory)
+	python3 scripts/scale/run.py --patina $(RELEASE) $(OPTIONS)
 
 bench-store: deps ## Measure the store beside plain SQLite, one JSON object a line (OPTIONS="--only write8 --rounds 3")
 	@$(SWIFT) build -c release --package-path Benchmarks --product StoreBenchmark >&2

@@ -19,7 +19,7 @@ extension Store {
             try connection.execute("PRAGMA journal_mode = MEMORY")
         }
         try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
-        try connection.execute("PRAGMA cache_size = -\(options.simulated ? 64 : options.cacheKiB)")
+        try connection.execute("PRAGMA cache_size = -\(options.simulated ? 32 : options.cacheKiB)")
         try connection.execute("PRAGMA temp_store = MEMORY")
         try connection.execute("PRAGMA cache_spill = OFF")
         try connection.execute("PRAGMA trusted_schema = ON")

@@ -11,11 +11,14 @@ KEYS = {
     "scenario", "scenario_hash", "seed", "valid", "trace_hash", "sim_seconds", "wall_seconds", "events", "messages_delivered",
     "bytes_delivered", "checks", "metrics",
 }
+# Scenarios of more nodes are the business of `make test-scale`.
+MOST_NODES = 1_500
 HEAL = "scenarios/smoke/partition-heal.toml"
 
 
 def scenarios(workspace, folder=""):
-    return sorted(path.relative_to(workspace.root) for path in (workspace.root / "scenarios" / folder).rglob("*.toml"))
+    found = sorted(path.relative_to(workspace.root) for path in (workspace.root / "scenarios" / folder).rglob("*.toml"))
+    return [scenario for scenario in found if nodes(workspace, scenario) <= MOST_NODES]
 
 
 def nodes(workspace, scenario):

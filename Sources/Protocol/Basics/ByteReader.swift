@@ -73,6 +73,12 @@ public struct ByteReader: Sendable {
         return bytes[position..<(position + count)]
     }
 
+    /// Passes over `count` of the remaining bytes.
+    mutating func skip(_ count: Int) {
+        precondition((0...remaining).contains(count), "only what is there is passed over")
+        position += count
+    }
+
     /// Bytes behind a varint length.
     public mutating func readBytes() throws(MalformedInput) -> ArraySlice<UInt8> {
         let count = try readVarint()

@@ -78,8 +78,28 @@ public struct ByteWriter: Sendable {
 
     /// A record: a varint length, then what `body` writes. Readers skip what they do not know at its end.
     public mutating func writeRecord(_ body: (inout ByteWriter) -> Void) {
-        var inner = ByteWriter()
-        body(&inner)
-        writeBytes(inner.bytes)
+        // Written in place, behind room for a length of one byte; a longer one is rare and moves the body.
+        let start = bytes.count
+        bytes.append(0)
+        body(&self)
+        let length = bytes.count - start - 1
+        guard length >= 0x80 else {
+            bytes[start] = UInt8(truncatingIfNeeded: length)
+            return
+        }
+        var prefix = ByteWriter()
+        prefix.writeVarint(UInt64(length))
+        bytes.replaceSubrange(start...start, with: prefix.bytes)
+    }
+
+    /// Replaces a byte that was written before.
+    mutating func replace(at index: Int, with byte: UInt8) { bytes[index] = byte }
+
+    /// Appends what `body` puts at the beginning of a piece of memory of `capacity` bytes; it returns how much that is.
+    mutating func write(capacity: Int, _ body: (UnsafeMutableRawBufferPointer) -> Int) {
+        withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 8) { buffer in
+            let count = body(buffer)
+            bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        }
     }
 }

@@ -10,6 +10,8 @@ public struct Limits: Hashable, Sendable {
     public var valueBytes = 15 * 1_024 * 1_024
     /// Members that are remembered, the down ones included.
     public var members = 20_000
+    /// Members that are persisted, to find the cluster again after a restart: a sample of a larger cluster.
+    public var savedMembers = 128
     /// Probes that a node does for others at the same time. Beyond that it answers at once that it has no answer.
     public var relayedProbes = 1_024
     /// Chunks that wait for the store. When full, further chunks are dropped and sync brings them later.

@@ -89,7 +89,7 @@ public struct Broadcast: ~Copyable {
 
     // MARK: What is new
 
-    private mutating func commit(_ chunks: [Chunk], now: Instant, members: [MemberRecord], into outputs: inout [Output]) {
+    private mutating func commit(_ chunks: [Chunk], now: Instant, members: MemberTable, into outputs: inout [Output]) {
         var payloads: [Payload] = []
         payloads.reserveCapacity(chunks.count)
         for chunk in chunks {
@@ -172,7 +172,7 @@ public struct Broadcast: ~Copyable {
 
     // MARK: Pushing
 
-    private mutating func push(_ payloads: [Payload], of origin: ActorID, members: [MemberRecord], into outputs: inout [Output]) {
+    private mutating func push(_ payloads: [Payload], of origin: ActorID, members: MemberTable, into outputs: inout [Output]) {
         // A node that has left is not among the members any more.
         guard !payloads.isEmpty, let own = members.memberIndex(of: actor) else { return }
         switch configuration.kind {
@@ -194,7 +194,7 @@ public struct Broadcast: ~Copyable {
     }
 
     /// Distinct indices of random members other than this node and the origin.
-    private mutating func floodTargets(members: [MemberRecord], own: Int, origin: ActorID) -> [Int] {
+    private mutating func floodTargets(members: MemberTable, own: Int, origin: ActorID) -> [Int] {
         var targets: [Int] = []
         // Drawing again instead of shuffling keeps the cost independent of the members; the bound is for tiny clusters.
         var draws = 0
@@ -228,7 +228,7 @@ public struct Broadcast: ~Copyable {
     // MARK: Announcing
 
     private mutating func enqueueAnnouncement(
-        of id: ChunkID, toAll: Bool, now: Instant, members: [MemberRecord], into outputs: inout [Output]
+        of id: ChunkID, toAll: Bool, now: Instant, members: MemberTable, into outputs: inout [Output]
     ) {
         guard configuration.kind == .trees, let own = members.memberIndex(of: actor) else { return }
         let tree = DisseminationTree(members: members, own: own, origin: id.actor, fanout: configuration.fanout)
@@ -245,7 +245,7 @@ public struct Broadcast: ~Copyable {
         }
     }
 
-    private mutating func announce(members: [MemberRecord], into outputs: inout [Output]) {
+    private mutating func announce(members: MemberTable, into outputs: inout [Output]) {
         var queued = announcing
         announcing.removeAll(keepingCapacity: announcing.capacity <= 256)
         guard let own = members.memberIndex(of: actor) else { return }

@@ -12,7 +12,7 @@
 /// Source: two trees with lazy repair follow Plumtree (Leitao et al., 2007); computing them from full membership instead
 /// of learning them is our deviation, because every node is a source and one learnt tree serves one source well.
 struct DisseminationTree: Sendable {
-    private let members: [MemberRecord]
+    private let members: MemberTable
     private let fanout: Int
     /// Index in `members` of ring position 1.
     private let first: Int
@@ -22,10 +22,10 @@ struct DisseminationTree: Sendable {
     let position: Int
 
     /// - Parameters:
-    ///   - members: ascending by actor.
+    ///   - members: the present ones count.
     ///   - own: index of this node in `members`.
-    init(members: [MemberRecord], own: Int, origin: ActorID, fanout: Int) {
-        let insertion = members.partitioningIndex { $0.actor >= origin }
+    init(members: MemberTable, own: Int, origin: ActorID, fanout: Int) {
+        let insertion = members.insertionIndex(of: origin)
         let isMember = insertion < members.count && members[insertion].actor == origin
         self.members = members
         self.fanout = max(1, fanout)

@@ -3,16 +3,14 @@ struct MemberClaim: Hashable, Sendable {
     var record: MemberRecord
     var incarnation: UInt64
     var state: Member.State
-    /// Marks of those whose own probes failed; only of a suspect. At most `markLimit` are kept.
-    var marks: [UInt32]
+    /// Marks of those whose own probes failed; only of a suspect.
+    var marks: SuspicionMarks
 
-    /// The first suspecter and as many confirmations as may shorten a suspicion.
-    static let markLimit = 4
     /// The highest generation and incarnation that a claim may have. Half of the numbers are left, so that a member
     /// that is told a wild number about itself can still name a higher one.
     static let counterLimit: UInt64 = 1 << 62
 
-    init(record: MemberRecord, incarnation: UInt64, state: Member.State, marks: [UInt32] = []) {
+    init(record: MemberRecord, incarnation: UInt64, state: Member.State, marks: SuspicionMarks = []) {
         self.record = record
         self.incarnation = incarnation
         self.state = state
@@ -42,30 +40,83 @@ extension MemberClaim {
     }
 
     func write(to writer: inout ByteWriter) {
-        // At most 76 bytes, so the length is one byte and the record needs no buffer of its own.
-        writer.writeVarint(UInt64(bodySize))
-        writer.write(MemberClaim.itemKind)
-        writer.write(state.rawValue)
-        writer.write(record.actor)
-        writer.write(record.address)
-        writer.writeVarint(record.generation)
-        writer.writeVarint(incarnation)
-        guard state == .suspect else { return }
-        writer.writeVarint(UInt64(marks.count))
-        for mark in marks { writer.write(mark) }
+        // At most 76 bytes, so the length is one byte. Put together on the stack: lists hold thousands of these.
+        writer.write(capacity: 96) { buffer in
+            var position = 0
+            func put(_ byte: UInt8) {
+                buffer[position] = byte
+                position += 1
+            }
+            func put<Word: FixedWidthInteger>(word: Word) {
+                buffer.storeBytes(of: word, toByteOffset: position, as: Word.self)
+                position += MemoryLayout<Word>.size
+            }
+            func put(varint value: UInt64) {
+                var rest = value
+                while rest >= 0x80 {
+                    put(UInt8(truncatingIfNeeded: rest) | 0x80)
+                    rest >>= 7
+                }
+                put(UInt8(truncatingIfNeeded: rest))
+            }
+            put(UInt8(truncatingIfNeeded: bodySize))
+            put(MemberClaim.itemKind)
+            put(state.rawValue)
+            put(word: record.actor.high.bigEndian)
+            put(word: record.actor.low.bigEndian)
+            if let ipv4 = record.address.ipv4 {
+                put(4)
+                put(word: ipv4.bigEndian)
+            } else {
+                put(6)
+                put(word: record.address.high.bigEndian)
+                put(word: record.address.low.bigEndian)
+            }
+            put(word: record.address.port.bigEndian)
+            put(varint: record.generation)
+            put(varint: incarnation)
+            if state == .suspect {
+                put(varint: UInt64(marks.count))
+                for mark in marks { put(word: mark.littleEndian) }
+            }
+            return position
+        }
     }
 
-    /// Reads one item. Nil when it is of a kind, or says a state, that this build does not know.
+    /// Reads all items up to the end. Items of kinds, and states, that this build does not know are counted in `skipped`.
+    static func readAll(from reader: inout ByteReader, skipped: inout Int) throws(MalformedInput) -> [MemberClaim] {
+        guard !reader.isAtEnd else { return [] }
+        var claims: [MemberClaim] = []
+        // The least that a claim takes is 28 bytes.
+        claims.reserveCapacity(reader.remaining / 28)
+        while !reader.isAtEnd {
+            let rest = reader.rest
+            let taken = rest.withUnsafeBytes { bytes in
+                var offset = 0
+                while let (claim, length) = plain(UnsafeRawBufferPointer(rebasing: bytes[offset...])) {
+                    claims.append(claim)
+                    offset += length
+                }
+                return offset
+            }
+            reader.skip(taken)
+            guard !reader.isAtEnd else { break }
+            if let claim = try read(from: &reader) { claims.append(claim) } else { skipped += 1 }
+        }
+        return claims
+    }
+
+    /// Reads one item, whatever its form. Nil when it is of a kind, or says a state, that this build does not know.
     static func read(from reader: inout ByteReader) throws(MalformedInput) -> MemberClaim? {
         var item = try reader.readRecord()
         guard try item.readByte() == itemKind else { return nil }
         guard let state = Member.State(rawValue: try item.readByte()) else { return nil }
         let record = try readMember(from: &item)
         let incarnation = try readCounter(from: &item, of: "an incarnation")
-        var marks: [UInt32] = []
+        var marks = SuspicionMarks()
         if state == .suspect {
             let count = try item.readVarint()
-            for _ in 0..<min(count, UInt64(markLimit)) { marks.append(try item.readUInt32()) }
+            for _ in 0..<min(count, UInt64(SuspicionMarks.limit)) { marks.append(try item.readUInt32()) }
         }
         return MemberClaim(record: record, incarnation: incarnation, state: state, marks: marks)
     }

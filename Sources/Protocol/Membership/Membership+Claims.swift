@@ -5,76 +5,74 @@ extension Membership {
     mutating func learn(
         _ claim: MemberClaim, by sender: ActorID, wholesale: Bool, now: Instant, into outputs: inout [Output]
     ) {
-        let actor = claim.record.actor
-        guard actor != identity.record.actor else { return learnAboutSelf(claim, now: now, into: &outputs) }
-        guard let entry = entries[actor] else {
+        guard let place = members.place(of: claim.record.actor) else {
             // Nobody who is not there needs to be introduced. (And whoever was forgotten stays forgotten.)
             guard claim.state.isPresent else { return }
-            guard entries.count + 1 < limits.members else {
+            guard members.remembered < limits.members else {
                 outputs.append(.measure(.dropped(.members)))
                 return
             }
             // What the first list introduces, those who sent it spread already. Doing it too helps when many join together,
             // as long as there is little of it.
             let isSpread = hasBacklog && wholesale && sender == firstInformant
-            return adopt(claim, over: nil, isNews: !isSpread, now: now, into: &outputs)
+            return adopt(claim, at: nil, isNews: !isSpread, now: now, into: &outputs)
+        }
+        guard place != MemberTable.own else { return learnAboutSelf(claim, now: now, into: &outputs) }
+        let present = members[place].precedence
+        if claim.precedence == present {
+            if claim.state == .suspect, confirm(claim.record.actor, by: claim.marks, now: now, into: &outputs) { return }
+            // Only a backlog is worth saving at; otherwise sending more than is needed is what beats loss.
+            if hasBacklog, claim.record.actor != sender { updates.heard(place, weight: hearingWeight) }
+            return
         }
         var claim = claim
-        if wholesale, claim.state == .down, entry.state.isPresent {
+        if wholesale, claim.state == .down, present.state.isPresent {
             claim.state = .suspect
             claim.marks = [MemberClaim.mark(of: sender)]
+            if claim.precedence == present {
+                confirm(claim.record.actor, by: claim.marks, now: now, into: &outputs)
+                return
+            }
         }
-        let present = Member.Precedence(
-            generation: entry.record.generation, incarnation: entry.incarnation, state: entry.state)
-        if claim.precedence > present {
-            adopt(claim, over: entry, now: now, into: &outputs)
-        } else if claim.precedence == present {
-            if claim.state == .suspect, confirm(actor, by: claim.marks, now: now, into: &outputs) { return }
-            // Only a backlog is worth saving at; otherwise sending more than is needed is what beats loss.
-            if hasBacklog, actor != sender { updates.heard(actor) }
-        }
+        if claim.precedence > present { adopt(claim, at: place, now: now, into: &outputs) }
     }
 
-    /// Makes a claim what this node believes. It must be about another member, and win over `former`.
+    /// Makes a claim what this node believes. It must be about another member, and win over what is known in `place`; nil when the
+    /// member is not remembered.
     mutating func adopt(
-        _ claim: MemberClaim, over former: Entry?, isNews: Bool = true, now: Instant, into outputs: inout [Output]
+        _ claim: MemberClaim, at place: MemberTable.Place?, isNews: Bool = true, now: Instant, into outputs: inout [Output]
     ) {
-        let actor = claim.record.actor
+        let former = place.map { members[$0] }
         let wasPresent = former?.state.isPresent ?? false
-        var entry = former ?? Entry(record: claim.record, incarnation: claim.incarnation, state: claim.state, since: now)
+        let isPresent = claim.state.isPresent
         if wasPresent, let former { view -= Membership.viewElement(former.record, incarnation: former.incarnation) }
-        if claim.state.isPresent { view += Membership.viewElement(claim.record, incarnation: claim.incarnation) }
+        if isPresent { view += Membership.viewElement(claim.record, incarnation: claim.incarnation) }
+        var entry = former ?? MemberTable.Entry(record: claim.record, state: claim.state, incarnation: claim.incarnation, since: now)
         if entry.record.address != claim.record.address { entry.roundTrip = RoundTripEstimate() }
-        if wasPresent != claim.state.isPresent { entry.since = now }
+        if wasPresent != isPresent { entry.since = now }
         entry.record = claim.record
         entry.incarnation = claim.incarnation
         entry.state = claim.state
-        entries[actor] = entry
-
-        switch (wasPresent, claim.state.isPresent) {
-        case (true, true):
-            if former?.record != claim.record { alive[aliveIndex(of: actor)] = claim.record }
-        case (false, true):
-            alive.insert(claim.record, at: aliveIndex(of: actor))
-            probeOrder.insert(actor, using: &probeRandom)
-            if former != nil { departed.remove(at: departedIndex(of: actor)) }
-        case (true, false):
-            alive.remove(at: aliveIndex(of: actor))
-            probeOrder.remove(actor)
-            departed.insert(actor, at: departedIndex(of: actor))
-        case (false, false):
-            break
-        }
-        if claim.state == .suspect {
-            suspicions[actor] = beginSuspicion(of: actor, by: claim.marks, now: now, into: &outputs)
+        let known: MemberTable.Place
+        if let place {
+            known = place
+            members[place] = entry
+            if wasPresent != isPresent { members.moved(place) }
         } else {
-            suspicions[actor] = nil
+            known = members.insert(entry)
+        }
+        if !wasPresent, isPresent { probeOrder.insert(known, using: &probeRandom) }
+        if wasPresent, !isPresent { probeOrder.remove(known) }
+        if claim.state == .suspect {
+            suspicions[claim.record.actor] = beginSuspicion(of: claim.record.actor, by: claim.marks, now: now, into: &outputs)
+        } else if former?.state == .suspect {
+            suspicions[claim.record.actor] = nil
         }
         notify(claim, over: former, into: &outputs)
-        if isNews { spread(actor, now: now, into: &outputs) }
+        if isNews { spread(known, now: now, into: &outputs) }
     }
 
-    private func notify(_ claim: MemberClaim, over former: Entry?, into outputs: inout [Output]) {
+    private func notify(_ claim: MemberClaim, over former: MemberTable.Entry?, into outputs: inout [Output]) {
         let wasPresent = former?.state.isPresent ?? false
         let isNew = !wasPresent || former?.record.generation != claim.record.generation
         switch claim.state {
@@ -120,7 +118,7 @@ extension Membership {
         if claim.state > .alive { adjustDoubt(by: 1) }
         changeIdentity(generation: generation, incarnation: incarnation)
         outputs.append(.notify(.refuted(incarnation: incarnation)))
-        spread(identity.record.actor, now: now, into: &outputs)
+        spread(MemberTable.own, now: now, into: &outputs)
     }
 
     mutating func changeIdentity(generation: UInt64, incarnation: UInt64) {
@@ -128,23 +126,17 @@ extension Membership {
         identity.record.generation = generation
         identity.incarnation = incarnation
         view += Membership.viewElement(identity.record, incarnation: incarnation)
-        alive[aliveIndex(of: identity.record.actor)] = identity.record
+        members[MemberTable.own].record = identity.record
+        members[MemberTable.own].incarnation = incarnation
     }
 
     /// Drops members that have been gone for long enough, and looks again later.
     mutating func forget(now: Instant, into outputs: inout [Output]) {
-        var kept: [ActorID] = []
-        for actor in departed {
-            guard let entry = entries[actor] else { preconditionFailure("a departed member is not among the entries") }
-            let memory = entry.state == .left ? configuration.forgetLeftAfter : configuration.forgetDownAfter
-            if now - entry.since < memory {
-                kept.append(actor)
-            } else {
-                entries[actor] = nil
-                updates.remove(actor)
-            }
+        let configuration = configuration
+        let forgotten = members.forget { entry in
+            now - entry.since >= (entry.state == .left ? configuration.forgetLeftAfter : configuration.forgetDownAfter)
         }
-        departed = kept
+        for place in forgotten { updates.remove(place) }
         if now - startedAt >= configuration.forgetDownAfter { known.removeAll() }
         outputs.append(.schedule(.forget(life: life), at: now + forgetPeriod))
     }
@@ -154,28 +146,6 @@ extension Membership {
         return min(max(shortest, .seconds(1)), .seconds(600))
     }
 
-    // MARK: Places in the sorted arrays
-
-    /// Where `actor` is in `alive`, or belongs.
-    func aliveIndex(of actor: ActorID) -> Int {
-        var (low, high) = (0, alive.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if alive[middle].actor < actor { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
-    /// Where `actor` is in `departed`, or belongs.
-    func departedIndex(of actor: ActorID) -> Int {
-        var (low, high) = (0, departed.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if departed[middle] < actor { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
     static func viewElement(_ record: MemberRecord, incarnation: UInt64) -> Fingerprint {
         var hasher = Fingerprint.Hasher(seed: 0x6D65_6D62_6572)
         hasher.combine(record.actor)
@@ -183,4 +153,8 @@ extension Membership {
         hasher.combine(incarnation)
         return hasher.finish()
     }
+}
+
+extension MemberTable.Entry {
+    var precedence: Member.Precedence { Member.Precedence(generation: record.generation, incarnation: incarnation, state: state) }
 }

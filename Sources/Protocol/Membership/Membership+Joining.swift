@@ -21,7 +21,7 @@ extension Membership {
     mutating func announcePeriodPassed(now: Instant, into outputs: inout [Output]) {
         announce(now: now, into: &outputs)
         var delay = timingRandom.duration(in: configuration.announceFloor...configuration.announceCap)
-        if entries.isEmpty {
+        if members.remembered == 1 {
             let doublings = min(joinAttempts, 20)
             joinAttempts += 1
             let retry = min(configuration.joinRetryFloor * (1 << doublings), configuration.joinRetryCap)
@@ -37,15 +37,16 @@ extension Membership {
     /// with the list of members.
     mutating func announce(now: Instant, into outputs: inout [Output]) {
         var addresses: [Address] = []
-        let isAlone = alive.count == 1
+        let isAlone = members.count == 1
         sample(bootstrap, isAlone ? configuration.joinFanout : 1, into: &addresses)
         // The bootstrap addresses get the first chance: they are what the operator says today.
         if !isAlone || joinAttempts > 0 || bootstrap.isEmpty {
             dropFoundMembers()
             sample(known.map(\.address), isAlone ? configuration.joinFanout : 1, into: &addresses)
         }
-        if let actor = gossipRandom.element(of: departed), let entry = entries[actor], entry.state == .down {
-            if !addresses.contains(entry.record.address) { addresses.append(entry.record.address) }
+        if let place = gossipRandom.element(of: members.departed), members[place].state == .down {
+            let address = members[place].record.address
+            if !addresses.contains(address) { addresses.append(address) }
         }
         let me = identity.record.address
         for address in addresses where address != me && !isPresent(address) { send(.announce, to: address, into: &outputs) }
@@ -65,45 +66,41 @@ extension Membership {
 
     /// Members of an earlier run are of interest until they are heard of in this one.
     private mutating func dropFoundMembers() {
-        if !known.isEmpty { known.removeAll { entries[$0.actor] != nil } }
+        if !known.isEmpty { known.removeAll { members.place(of: $0.actor) != nil } }
     }
 
     /// O(n), but only for a few addresses every some seconds.
-    private func isPresent(_ address: Address) -> Bool { alive.contains { $0.address == address } }
+    private func isPresent(_ address: Address) -> Bool { members.contains { $0.address == address } }
 
     // MARK: Lists
 
     /// Sends everything that is known of the members, in as many messages as it takes. An answer is wanted to the last.
     mutating func sendList(to address: Address, wantsAnswer: Bool, into outputs: inout [Output]) {
-        let limit = min(configuration.listMessageBytes, limits.messageBytes)
-        func head(_ wantsAnswer: Bool) -> ByteWriter {
-            MembershipPacket.writer(sender: identity, body: .list(wantsAnswer: wantsAnswer), capacity: min(limit, 160 + 48 * alive.count))
-        }
-        var pieces: [[MemberClaim]] = [[]]
-        var size = MembershipPacket.headBytes
-        func add(_ actor: ActorID) {
-            guard actor != identity.record.actor, let claim = claim(about: actor) else { return }
-            if size + claim.encodedSize > limit, !pieces[pieces.count - 1].isEmpty {
-                pieces.append([])
-                size = MembershipPacket.headBytes
+        let limit = min(configuration.listMessageBytes, limits.messageBytes) + prefix.count
+        var writer = packet(.list(wantsAnswer: false), capacity: min(limit, 160 + 48 * members.remembered))
+        // The last byte of the head says whether an answer is wanted. Only the last piece knows that it is the last.
+        let head = writer.count
+        for index in 0..<(members.count + members.departed.count) {
+            let place = index < members.count ? members.place(at: index) : members.departed[index - members.count]
+            guard place != MemberTable.own else { continue }
+            let claim = claim(about: place)
+            if writer.count + claim.encodedSize > limit, writer.count > head {
+                emit(writer.bytes, to: address, reliably: true, into: &outputs)
+                writer = packet(.list(wantsAnswer: false), capacity: limit)
             }
-            size += claim.encodedSize
-            pieces[pieces.count - 1].append(claim)
+            claim.write(to: &writer)
         }
-        for record in alive { add(record.actor) }
-        for actor in departed { add(actor) }
-        for (index, piece) in pieces.enumerated() {
-            var writer = head(wantsAnswer && index == pieces.count - 1)
-            for claim in piece { claim.write(to: &writer) }
-            emit(writer.bytes, to: address, reliably: true, into: &outputs)
-        }
+        if wantsAnswer { writer.replace(at: head - 1, with: 1) }
+        emit(writer.bytes, to: address, reliably: true, into: &outputs)
     }
 
     /// Compares lists with one random member, so that what gossip missed is repaired.
     mutating func exchange(now: Instant, into outputs: inout [Output]) {
         outputs.append(.schedule(.exchange(life: life), at: now + exchangeDelay()))
         exchangesSkipped += 1
-        guard isExchangeUrgent || exchangesSkipped >= Membership.exchangeStep, let peer = pick(1).first else { return }
+        // While news of many members is under way, lists differ all the time, and sending them whole helps nobody.
+        let isDue = (isExchangeUrgent && !hasBacklog) || exchangesSkipped >= Membership.exchangeStep
+        guard isDue, let peer = pick(1).first else { return }
         exchangesSkipped = 0
         isExchangeUrgent = false
         send(.compare(view), to: peer.address, reliably: true, into: &outputs)
@@ -123,11 +120,10 @@ extension Membership {
     mutating func leave(into outputs: inout [Output]) {
         if phase == .running {
             identity.state = .left
-            let me = identity.record.actor
             for (index, peer) in pick(2 * configuration.gossipFanout).enumerated() {
-                send(.gossip, to: peer.address, about: me, into: &outputs)
+                send(.gossip, to: peer.address, about: MemberTable.own, into: &outputs)
                 if index < configuration.gossipFanout {
-                    send(.gossip, to: peer.address, about: me, reliably: true, into: &outputs)
+                    send(.gossip, to: peer.address, about: MemberTable.own, reliably: true, into: &outputs)
                 }
             }
         }
@@ -144,7 +140,7 @@ extension Membership {
         joinAttempts = 0
         relays.removeAll()
         begin(now: now, into: &outputs)
-        spread(identity.record.actor, now: now, into: &outputs)
+        spread(MemberTable.own, now: now, into: &outputs)
         // Those it remembers tell what it missed.
         for peer in pick(configuration.joinFanout) { send(.announce, to: peer.address, into: &outputs) }
     }

@@ -3,7 +3,7 @@ extension Membership {
     mutating func receive(
         _ bytes: ArraySlice<UInt8>, from source: Address, reliably: Bool, now: Instant, into outputs: inout [Output]
     ) {
-        outputs.append(.measure(.received(.membership, bytes: bytes.count)))
+        outputs.append(.measure(.received(.membership, bytes: prefix.count + bytes.count)))
         guard phase == .running else { return }
         let packet: MembershipPacket
         do { packet = try MembershipPacket(bytes) } catch {
@@ -69,8 +69,8 @@ extension Membership {
 
     /// Whoever is alive and believed to be down must hear of it, so that it can object.
     private mutating func tellIfDown(_ sender: MemberRecord, into outputs: inout [Output]) {
-        guard entries[sender.actor]?.state == .down else { return }
-        send(.gossip, to: sender.address, about: sender.actor, into: &outputs)
+        guard !members.departed.isEmpty, let place = members.place(of: sender.actor), members[place].state == .down else { return }
+        send(.gossip, to: sender.address, about: place, into: &outputs)
     }
 
     // MARK: Out
@@ -78,19 +78,33 @@ extension Membership {
     /// Sends one packet, with as much pending news as fits a datagram (or `bulk` bytes). When `subject` is under suspicion
     /// or gone, that comes first, whether it is pending or not: Lifeguard's buddy.
     mutating func send(
-        _ body: MembershipPacket.Body, to address: Address, about subject: ActorID? = nil, reliably: Bool = false,
+        _ body: MembershipPacket.Body, to address: Address, about subject: ActorID, reliably: Bool = false, into outputs: inout [Output]
+    ) {
+        send(body, to: address, about: members.place(of: subject), reliably: reliably, into: &outputs)
+    }
+
+    mutating func send(
+        _ body: MembershipPacket.Body, to address: Address, about subject: MemberTable.Place? = nil, reliably: Bool = false,
         bulk: Int = 0, into outputs: inout [Output]
     ) {
         let budget = max(256, limits.datagramBytes, bulk)
-        var writer = MembershipPacket.writer(
-            sender: identity, body: body, capacity: updates.isEmpty ? MembershipPacket.headBytes + 80 : budget)
-        if let subject, let claim = claim(about: subject), claim.state != .alive { claim.write(to: &writer) }
+        let expected = MembershipPacket.headBytes + min(updates.bytes, budget)
+        var writer = packet(body, capacity: min(expected, budget))
+        if let subject, state(of: subject) != .alive { claim(about: subject).write(to: &writer) }
         if !updates.isEmpty {
-            for actor in updates.take(bytes: budget - writer.count, limit: transmissionLimit) where actor != subject {
-                claim(about: actor)?.write(to: &writer)
+            for place in updates.take(bytes: budget - (writer.count - prefix.count), limit: transmissionLimit) where place != subject {
+                claim(about: place).write(to: &writer)
             }
         }
         emit(writer.bytes, to: address, reliably: reliably, into: &outputs)
+    }
+
+    /// A writer that holds the prefix and everything of a packet but its items.
+    func packet(_ body: MembershipPacket.Body, capacity: Int) -> ByteWriter {
+        var writer = ByteWriter(capacity: prefix.count + capacity)
+        writer.write(contentsOf: prefix)
+        MembershipPacket.write(sender: identity, body: body, to: &writer)
+        return writer
     }
 
     func emit(_ bytes: [UInt8], to address: Address, reliably: Bool, into outputs: inout [Output]) {
@@ -98,25 +112,32 @@ extension Membership {
         outputs.append(reliably ? .sendMessage(to: address, bytes: bytes) : .sendDatagram(to: address, bytes: bytes))
     }
 
+    private func state(of place: MemberTable.Place) -> Member.State {
+        place == MemberTable.own ? identity.state : members[place].state
+    }
+
     /// What this node says about a member.
-    func claim(about actor: ActorID) -> MemberClaim? {
-        if actor == identity.record.actor {
+    func claim(about place: MemberTable.Place) -> MemberClaim {
+        if place == MemberTable.own {
             return MemberClaim(record: identity.record, incarnation: identity.incarnation, state: identity.state)
         }
-        guard let entry = entries[actor] else { return nil }
-        let marks = entry.state == .suspect ? suspicions[actor]?.marks ?? [] : []
+        let entry = members[place]
+        let marks = entry.state == .suspect ? suspicions[entry.record.actor]?.marks ?? [] : []
         return MemberClaim(record: entry.record, incarnation: entry.incarnation, state: entry.state, marks: marks)
     }
 
     // MARK: Gossip
 
     /// How often one piece of news is sent: lambda * ceil(log2(n + 1)).
-    private var transmissionLimit: Int { configuration.transmissionFactor * bitWidth(alive.count) }
+    private var transmissionLimit: Int { configuration.transmissionFactor * bitWidth(members.count) }
 
-    /// There is news about `actor`. It goes out with the next packets, and with gossip of its own.
-    mutating func spread(_ actor: ActorID, now: Instant, into outputs: inout [Output]) {
-        guard let claim = claim(about: actor) else { return }
-        updates.add(actor, size: claim.encodedSize)
+    /// How many sendings it counts for to hear from others what is being sent. Hearing it a few times shows that nearly everybody has
+    /// it; the few that have not are found when lists are compared.
+    var hearingWeight: Int { max(2, transmissionLimit / 6) }
+
+    /// There is news about a member. It goes out with the next packets, and with gossip of its own.
+    mutating func spread(_ place: MemberTable.Place, now: Instant, into outputs: inout [Output]) {
+        updates.add(place, size: claim(about: place).encodedSize)
         guard !isGossipScheduled, phase == .running else { return }
         isGossipScheduled = true
         // A random start keeps the members from gossiping in step.
@@ -152,17 +173,18 @@ extension Membership {
         }
         guard count > 0 else { return [] }
         var picked: [MemberRecord] = []
-        if alive.count <= 4 * count + 8 {
+        if members.count <= 4 * count + 8 {
             var candidates: [MemberRecord] = []
-            for record in alive where isEligible(record.actor, suspicions) { candidates.append(record) }
+            for record in members where isEligible(record.actor, suspicions) { candidates.append(record) }
             while picked.count < count, !candidates.isEmpty {
                 picked.append(candidates.remove(at: gossipRandom.below(candidates.count)))
             }
             return picked
         }
+        picked.reserveCapacity(count)
         // In a large list draws rarely meet. The bound on tries matters only when nearly everybody is suspected.
         for _ in 0..<(16 * count) where picked.count < count {
-            let record = alive[gossipRandom.below(alive.count)]
+            let record = members[gossipRandom.below(members.count)]
             if isEligible(record.actor, suspicions), !picked.contains(record) { picked.append(record) }
         }
         return picked

@@ -33,7 +33,8 @@ extension Membership {
         let period = configuration.probePeriod * (doubt + 1)
         probeDue = now + period
         outputs.append(.schedule(.probe(life: life), at: probeDue))
-        guard let actor = probeOrder.next(using: &probeRandom), let entry = entries[actor] else { return }
+        guard let place = probeOrder.next(using: &probeRandom) else { return }
+        let entry = members[place]
         lastSequence += 1
         let next = Probe(
             sequence: lastSequence, target: entry.record, incarnation: entry.incarnation, sentAt: now, deadline: probeDue)
@@ -44,7 +45,7 @@ extension Membership {
 
     /// How long to wait for the direct answer: what was measured, longer while this node doubts itself, and never so
     /// long that no time is left for the other ways.
-    private func probeTimeout(of entry: Entry, period: Duration) -> Duration {
+    private func probeTimeout(of entry: MemberTable.Entry, period: Duration) -> Duration {
         let measured = entry.roundTrip.patience ?? configuration.probeTimeoutCap
         let bounded = min(max(measured, configuration.probeTimeoutFloor), configuration.probeTimeoutCap)
         return min(bounded * (doubt + 1), period / 2)
@@ -59,7 +60,7 @@ extension Membership {
     mutating func probeTimedOut(_ sequence: UInt64, now: Instant, into outputs: inout [Output]) {
         guard var waiting = probe, waiting.sequence == sequence else { return }
         let target = waiting.target
-        guard entries[target.actor]?.state.isPresent ?? false else { return }
+        guard members.member(target.actor) != nil else { return }
         let helpers = pick(configuration.indirectProbes, except: target.actor, suspects: false)
         let body = MembershipPacket.Body.pingRequest(
             sequence: sequence, target: target.actor, address: target.address, patience: waiting.deadline - now)
@@ -78,7 +79,7 @@ extension Membership {
             // Only the direct way there and back measures the link.
             guard sender == subject, !reliably else { return }
             let roundTrip = now - answered.sentAt
-            entries[subject]?.roundTrip.observe(roundTrip)
+            if let place = members.place(of: subject) { members[place].roundTrip.observe(roundTrip) }
             outputs.append(.measure(.probed(subject, roundTrip: roundTrip)))
         } else if let relay = relays[sequence], relay.target == subject, sender == subject {
             relays[sequence] = nil
@@ -92,7 +93,7 @@ extension Membership {
     }
 
     private mutating func fail(_ failed: Probe, stalled: Bool, now: Instant, into outputs: inout [Output]) {
-        guard let entry = entries[failed.target.actor], entry.state.isPresent else { return }
+        guard let place = members.place(of: failed.target.actor), members[place].state.isPresent else { return }
         if stalled {
             adjustDoubt(by: 1)
             return
@@ -101,7 +102,7 @@ extension Membership {
         // at once does not slow the search for the rest of the dead.
         if failed.helpers == 0 || failed.negatives < failed.helpers { adjustDoubt(by: 1) }
         // Whoever restarted or objected meanwhile is alive.
-        guard entry.record == failed.target, entry.incarnation == failed.incarnation else { return }
+        guard members[place].record == failed.target, members[place].incarnation == failed.incarnation else { return }
         suspect(failed.target.actor, now: now, into: &outputs)
     }
 

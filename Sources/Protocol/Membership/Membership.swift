@@ -53,37 +53,25 @@ public struct Membership: ~Copyable {
         case forget(life: UInt64)
     }
 
-    /// What is known of another member, apart from `suspicions`.
-    struct Entry: Sendable {
-        var record: MemberRecord
-        var incarnation: UInt64
-        var state: Member.State
-        var roundTrip = RoundTripEstimate()
-        /// When the member came to be present, or to be gone.
-        var since: Instant
-    }
-
     enum Phase: Hashable, Sendable { case idle, running, left }
 
     public let configuration: MembershipConfiguration
     /// This node, with its incarnation.
     public internal(set) var identity: Member
-    /// The members that are alive or suspected, this node included, in ascending order of actor.
-    public internal(set) var alive: [MemberRecord]
     /// What this node wants the peers that it probes, and those that probe it, to know.
     public var digest: Fingerprint = .zero
 
     let limits: Limits
+    /// Stands before every packet: the envelope, which is the node's business.
+    let prefix: [UInt8]
     /// Counts starts and rejoins, so that the timers of a former life are recognised.
     var life: UInt64 = 0
     var phase = Phase.idle
     /// Events handled so far.
     var events: UInt64 = 0
 
-    /// Everybody else. Looked up, never iterated.
-    var entries: [ActorID: Entry] = [:]
-    /// The members of `entries` that are down or left, in ascending order.
-    var departed: [ActorID] = []
+    /// Everybody, this node included.
+    var members: MemberTable
     /// Of exactly the suspects.
     var suspicions: [ActorID: Suspicion] = [:]
     var updates = UpdateQueue()
@@ -120,17 +108,19 @@ public struct Membership: ~Copyable {
     ///   - cluster: not looked at, because packets of other clusters do not get this far; kept for the signature's sake.
     ///   - bootstrap: where to look for the cluster first.
     ///   - known: the members that an earlier run knew, where to look next.
-    ///   - limits: `datagramBytes` is what a datagram's body may have, without the envelope; at least 256 are assumed.
+    ///   - limits: `datagramBytes` is what a datagram's body may have, without the prefix; at least 256 are assumed.
+    ///   - prefix: what every packet that is sent begins with.
     public init(
         configuration: MembershipConfiguration, identity: MemberRecord, cluster: UInt16, bootstrap: [Address], known: [MemberRecord],
-        limits: Limits, random: Random
+        limits: Limits, prefix: [UInt8] = [], random: Random
     ) {
         self.configuration = configuration.sane
         self.identity = Member(record: identity, incarnation: 0, state: .alive)
         self.limits = limits
+        self.prefix = prefix
         self.bootstrap = bootstrap
         self.known = known.prefix(limits.members).filter { $0.actor != identity.actor && $0.address != identity.address }
-        alive = [identity]
+        members = MemberTable(own: identity)
         view = Membership.viewElement(identity, incarnation: 0)
         probeRandom = random.fork("probe")
         gossipRandom = random.fork("gossip")
@@ -151,7 +141,7 @@ public struct Membership: ~Copyable {
             receive(bytes, from: source, reliably: true, now: now, into: &outputs)
         case .bootstrapResolved(let addresses):
             bootstrap = addresses
-            if phase == .running, alive.count == 1 { announce(now: now, into: &outputs) }
+            if phase == .running, members.count == 1 { announce(now: now, into: &outputs) }
         case .deadlinePassed(let timer):
             if phase == .running { deadlinePassed(timer, now: now, into: &outputs) }
         case .leaveRequested:
@@ -161,26 +151,34 @@ public struct Membership: ~Copyable {
         }
     }
 
+    /// The members that are alive or suspected, this node included, in ascending order of actor. O(n).
+    public var alive: [MemberRecord] { Array(members) }
+
     /// Every member that is remembered, this node and those that are down or left included, in ascending order of actor. O(n).
     public var all: [Member] {
         var result: [Member] = []
-        result.reserveCapacity(alive.count + departed.count)
-        var gone = departed[...]
-        for record in alive {
-            while let actor = gone.first, actor < record.actor {
-                gone.removeFirst()
-                if let member = member(actor) { result.append(member) }
+        result.reserveCapacity(members.remembered)
+        var gone = members.departed[...]
+        for position in members.indices {
+            let place = members.place(at: position)
+            while let first = gone.first, members[first].record.actor < members[place].record.actor {
+                result.append(member(at: gone.removeFirst()))
             }
-            if let member = member(record.actor) { result.append(member) }
+            result.append(member(at: place))
         }
-        for actor in gone { if let member = member(actor) { result.append(member) } }
+        for place in gone { result.append(member(at: place)) }
         return result
     }
 
     /// What is known of one member; this node included.
     public func member(_ actor: ActorID) -> Member? {
-        if actor == identity.record.actor { return identity }
-        guard let entry = entries[actor] else { return nil }
+        guard let place = members.place(of: actor) else { return nil }
+        return member(at: place)
+    }
+
+    private func member(at place: MemberTable.Place) -> Member {
+        if place == MemberTable.own { return identity }
+        let entry = members[place]
         return Member(
             record: entry.record, incarnation: entry.incarnation, state: entry.state, roundTrip: entry.roundTrip.smoothed)
     }

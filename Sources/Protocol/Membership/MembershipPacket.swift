@@ -49,9 +49,8 @@ extension MembershipPacket {
     /// More than any packet without items takes.
     static let headBytes = 160
 
-    /// A writer that holds everything but the items, which follow as `MemberClaim.write(to:)` writes them.
-    static func writer(sender: Member, body: Body, capacity: Int = headBytes) -> ByteWriter {
-        var writer = ByteWriter(capacity: capacity)
+    /// Writes everything but the items, which follow as `MemberClaim.write(to:)` writes them.
+    static func write(sender: Member, body: Body, to writer: inout ByteWriter) {
         writer.write(body.kind)
         writer.writeRecord { record in
             record.write(sender.record.actor)
@@ -60,11 +59,11 @@ extension MembershipPacket {
             record.writeVarint(sender.incarnation)
         }
         writer.writeRecord { body.write(to: &$0) }
-        return writer
     }
 
     var encoded: [UInt8] {
-        var writer = MembershipPacket.writer(sender: Member(record: sender, incarnation: incarnation, state: .alive), body: body)
+        var writer = ByteWriter(capacity: MembershipPacket.headBytes)
+        MembershipPacket.write(sender: Member(record: sender, incarnation: incarnation, state: .alive), body: body, to: &writer)
         for claim in claims { claim.write(to: &writer) }
         return writer.bytes
     }
@@ -77,10 +76,7 @@ extension MembershipPacket {
         incarnation = try MemberClaim.readCounter(from: &head, of: "an incarnation")
         var record = try reader.readRecord()
         body = try Body(kind: kind, &record)
-        claims.reserveCapacity(reader.remaining / 27)
-        while !reader.isAtEnd {
-            if let claim = try MemberClaim.read(from: &reader) { claims.append(claim) } else { skipped += 1 }
-        }
+        claims = try MemberClaim.readAll(from: &reader, skipped: &skipped)
     }
 }
 

@@ -4,14 +4,14 @@
 /// time until some member probes a crashed one stays short on average, and nobody waits longer than two rounds (SWIM,
 /// section 4.3).
 struct ProbeOrder: Sendable {
-    private(set) var members: [ActorID] = []
+    private(set) var members: [MemberTable.Place] = []
     /// Members before this index were probed in the present round.
     private(set) var position = 0
 
     init() {}
 
     /// The next member to probe; nil when there is none.
-    mutating func next(using random: inout Random) -> ActorID? {
+    mutating func next(using random: inout Random) -> MemberTable.Place? {
         guard !members.isEmpty else { return nil }
         if position == members.count { position = 0 }
         members.swapAt(position, position + random.below(members.count - position))
@@ -19,15 +19,16 @@ struct ProbeOrder: Sendable {
         return members[position]
     }
 
-    /// `actor` must not be in the list.
-    mutating func insert(_ actor: ActorID, using random: inout Random) {
+    /// `member` must not be in the list.
+    mutating func insert(_ member: MemberTable.Place, using random: inout Random) {
+        if members.count == members.capacity { members.reserveCapacity(members.count + max(8, members.count / 4)) }
         let index = random.below(members.count + 1)
-        members.insert(actor, at: index)
+        members.insert(member, at: index)
         if index < position { position += 1 }
     }
 
-    mutating func remove(_ actor: ActorID) {
-        guard let index = members.firstIndex(of: actor) else { return }
+    mutating func remove(_ member: MemberTable.Place) {
+        guard let index = members.firstIndex(of: member) else { return }
         members.remove(at: index)
         if index < position { position -= 1 }
     }

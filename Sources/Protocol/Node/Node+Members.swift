@@ -9,7 +9,7 @@ extension Node {
     mutating func membersChanged(_ notice: Notice, now: Instant, into effects: inout Effects) {
         switch notice {
         case .memberUp(let record):
-            toSync(.memberUp(record.actor), now)
+            sync.memberUp(record.actor, now: now, into: &syncOutputs)
         case .memberDown, .memberLeft:
             break
         case .memberSuspected, .refuted, .left, .versionApplied, .malformed, .chunkRefused, .storeFailed:
@@ -26,7 +26,8 @@ extension Node {
         case .saveMembers: memberList.isScheduled = false
         case .maintenance: effects.append(.schedule(.node(.maintenance), at: now + configuration.maintenanceInterval))
         }
-        guard let list = memberList.next(membership.alive) else { return }
+        let sample = MemberList.sample(of: membership.members, by: configuration.actor, limit: configuration.limits.savedMembers)
+        guard let list = memberList.next(sample) else { return }
         effects.append(.store(.saveMembers(list), operations.give(.saveMembers(list))))
     }
 }

@@ -33,7 +33,7 @@ public struct Node: ~Copyable {
     // Buffers that are reused from event to event, so that the hot path does not allocate.
     private var membershipOutputs: [Membership.Output] = []
     private var broadcastOutputs: [Broadcast.Output] = []
-    private var syncOutputs: [Sync.Output] = []
+    var syncOutputs: [Sync.Output] = []
 
     /// - Parameters:
     ///   - ledger: what the store knew when it was opened.
@@ -45,10 +45,12 @@ public struct Node: ~Copyable {
         var membershipLimits = configuration.limits
         membershipLimits.datagramBytes -= Envelope.overhead
         membershipLimits.messageBytes -= Envelope.overhead
+        let envelope = Envelope(cluster: configuration.cluster, kind: .membership).writer().bytes
         let identity = MemberRecord(actor: configuration.actor, address: configuration.address, generation: configuration.generation)
         membership = Membership(
             configuration: configuration.membership, identity: identity, cluster: configuration.cluster, bootstrap: configuration.bootstrap,
-            known: members, limits: membershipLimits, random: random.fork("membership"))
+            known: members, limits: membershipLimits, prefix: envelope,
+            random: random.fork("membership"))
         membership.digest = ledger.fingerprint
         broadcast = Broadcast(configuration: configuration, random: random.fork("broadcast"))
         sync = Sync(configuration: configuration, fingerprint: ledger.fingerprint, random: random.fork("sync"))
@@ -112,7 +114,7 @@ public struct Node: ~Copyable {
         sync.handle(event, now: now, context: context, into: &syncOutputs)
     }
 
-    private var context: NodeContext { NodeContext(members: membership.alive, ledger: ledger, intake: intake) }
+    private var context: NodeContext { NodeContext(members: membership.members, ledger: ledger, intake: intake) }
 
     private mutating func receive(_ bytes: [UInt8], from sender: Address, isDatagram: Bool, now: Instant, into effects: inout Effects) {
         var reader = ByteReader(bytes)
@@ -131,7 +133,6 @@ public struct Node: ~Copyable {
         }
         switch MessageKind(rawValue: envelope.kind) {
         case .membership:
-            effects.append(.measure(.received(.membership, bytes: bytes.count)))
             toMembership(isDatagram ? .datagramReceived(reader.rest, from: sender) : .messageReceived(reader.rest, from: sender), now)
         case .broadcast:
             effects.append(.measure(.received(.broadcast, bytes: bytes.count)))
@@ -158,19 +159,15 @@ public struct Node: ~Copyable {
 
     private mutating func routeMembership(now: Instant, into effects: inout Effects) {
         guard !membershipOutputs.isEmpty else { return }
-        let envelope = Envelope(cluster: configuration.cluster, kind: .membership)
         var outputs = take(&membershipOutputs)
         for output in outputs {
             switch output {
-            case .sendDatagram(let address, let body):
-                effects.append(.sendDatagram(to: address, bytes: envelope.wrap(body)))
-                effects.append(.measure(.sent(.membership, bytes: body.count + Envelope.overhead)))
-            case .sendMessage(let address, let body):
-                effects.append(.sendMessage(to: address, bytes: envelope.wrap(body)))
-                effects.append(.measure(.sent(.membership, bytes: body.count + Envelope.overhead)))
+            case .sendDatagram(let address, let bytes): effects.append(.sendDatagram(to: address, bytes: bytes))
+            case .sendMessage(let address, let bytes): effects.append(.sendMessage(to: address, bytes: bytes))
             case .schedule(let timer, let instant): effects.append(.schedule(.membership(timer), at: instant))
             case .measure(let measurement): effects.append(.measure(measurement))
-            case .digestHeard(let peer, let digest): toSync(.digestHeard(digest, from: peer), now)
+            // Rides on every probe and needs nothing of the context, which is not free to make.
+            case .digestHeard(let peer, let digest): sync.heard(digest, from: peer, now: now, into: &syncOutputs)
             case .notify(let notice):
                 effects.append(.notify(notice))
                 membersChanged(notice, now: now, into: &effects)

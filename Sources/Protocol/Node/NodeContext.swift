@@ -2,8 +2,8 @@
 ///
 /// Handed to every call instead of being kept, so that no machine has a copy that can grow stale.
 struct NodeContext {
-    /// Alive and suspected members, this node included, ascending by actor.
-    var members: [MemberRecord]
+    /// As a collection: alive and suspected members, this node included, ascending by actor.
+    var members: MemberTable
     var ledger: VersionLedger
     var intake: Intake
 
@@ -12,14 +12,4 @@ struct NodeContext {
 
     /// The member of that actor, if it is alive or suspected.
     func member(_ actor: ActorID) -> MemberRecord? { members.member(actor) }
-}
-
-extension [MemberRecord] {
-    /// The record of an actor; the array must ascend by actor.
-    func member(_ actor: ActorID) -> MemberRecord? { memberIndex(of: actor).map { self[$0] } }
-
-    func memberIndex(of actor: ActorID) -> Int? {
-        let index = partitioningIndex { $0.actor >= actor }
-        return index < count && self[index].actor == actor ? index : nil
-    }
 }

@@ -27,7 +27,7 @@ extension Node {
         NodeStatus(
             pendingChunks: intake.count, pendingBytes: intake.bytes, storeOperations: operations.count, cachedChunks: broadcast.cache.count,
             cachedBytes: broadcast.cache.bytes, missingChunks: broadcast.missing.count, ownSessions: sync.own.count,
-            servedSessions: sync.served.count, differingPeers: sync.book.differences.count, aliveMembers: membership.alive.count,
+            servedSessions: sync.served.count, differingPeers: sync.book.differences.count, aliveMembers: membership.members.count,
             digest: ledger.fingerprint)
     }
 

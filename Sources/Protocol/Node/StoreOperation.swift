@@ -36,8 +36,9 @@ public struct ReadRequest: Hashable, Sendable {
 /// A persisted member.
 public struct MemberRecord: Hashable, Sendable {
     public var actor: ActorID
-    public var address: Address
     public var generation: UInt64
+    // Last, because what stands behind a record in a table uses the rest of its last word.
+    public var address: Address
 
     public init(actor: ActorID, address: Address, generation: UInt64) {
         self.actor = actor

@@ -56,7 +56,7 @@ struct DigestBook: Sendable {
     mutating func forget(_ actor: ActorID) { differences.removeAll { $0.actor == actor } }
 
     /// Drops differences that have been made good meanwhile, and those of members that are gone.
-    mutating func prune(members: [MemberRecord]) {
+    mutating func prune(members: MemberTable) {
         differences = differences.filter { !covers($0.digest) && members.memberIndex(of: $0.actor) != nil }
     }
 }

@@ -104,8 +104,7 @@ public struct Sync: ~Copyable {
         case .digestHeard(let digest, let peer):
             heard(digest, from: peer, now: now, into: &outputs)
         case .memberUp(let peer):
-            round.newcomer = peer
-            plan(at: max(now + configuration.settleTime, earliestRound), into: &outputs)
+            memberUp(peer, now: now, into: &outputs)
         case .ledgerChanged:
             book.cover(context.ledger.fingerprint)
         case .storeFailed:
@@ -162,6 +161,11 @@ public struct Sync: ~Copyable {
         outputs.append(.schedule(.period, at: instant))
     }
 
+    mutating func memberUp(_ peer: ActorID, now: Instant, into outputs: inout [Output]) {
+        round.newcomer = peer
+        plan(at: max(now + configuration.settleTime, earliestRound), into: &outputs)
+    }
+
     mutating func heard(_ digest: Fingerprint, from peer: ActorID, now: Instant, into outputs: inout [Output]) {
         if round.newcomer == peer { round.newcomer = nil }
         guard let difference = book.heard(digest, from: peer, now: now) else { return }
@@ -191,7 +195,7 @@ public struct Sync: ~Copyable {
 
     /// A peer that has had something else than we for a while; else a member that just came up; else, if no session was
     /// opened for long, anybody: digests are heard by chance, and a small cluster should not depend on it.
-    private mutating func chooseServer(now: Instant, members: [MemberRecord]) -> MemberRecord? {
+    private mutating func chooseServer(now: Instant, members: MemberTable) -> MemberRecord? {
         func isAvailable(_ peer: ActorID) -> Bool {
             peer != actor && !restUntil.contains { $0.peer == peer } && !own.contains { $0.server.actor == peer }
         }

@@ -184,7 +184,7 @@ import Testing
         var origin = machine(0)
         #expect(handle(&origin, .committed([Sample.chunk(0, 1)]), Sample.context(1)).sent.isEmpty)
         var context = Sample.context(7)
-        context.members.removeFirst()
+        context.members = MemberTable(Array(Sample.members(context.members.count).dropFirst()))
         #expect(handle(&origin, .committed([Sample.chunk(0, 2)]), context).sent.isEmpty)
     }
 

@@ -6,12 +6,12 @@ import Testing
 @testable import PatinaProtocol
 
 @Suite struct DisseminationTreeTests {
-    private func tree(_ members: [MemberRecord], _ own: Int, origin: ActorID, fanout: Int) -> DisseminationTree {
+    private func tree(_ members: MemberTable, _ own: Int, origin: ActorID, fanout: Int) -> DisseminationTree {
         DisseminationTree(members: members, own: own, origin: origin, fanout: fanout)
     }
 
     /// How often each member is somebody's child, in one of the trees, and the most hops to it.
-    private func reached(_ members: [MemberRecord], origin: ActorID, fanout: Int, isLazy: Bool) -> [Int] {
+    private func reached(_ members: MemberTable, origin: ActorID, fanout: Int, isLazy: Bool) -> [Int] {
         var counts = Array(repeating: 0, count: members.count)
         for own in members.indices {
             let tree = tree(members, own, origin: origin, fanout: fanout)
@@ -26,7 +26,7 @@ import Testing
     @Test("tree: everybody but the origin has one parent in each tree (fanout)", arguments: [1, 2, 3, 8])
     func everybodyOnce(fanout: Int) {
         for size in 1...30 {
-            let members = Sample.members(size)
+            let members = Sample.table(size)
             for origin in members.indices {
                 for isLazy in [false, true] {
                     var expected = Array(repeating: 1, count: size)
@@ -39,10 +39,11 @@ import Testing
 
     @Test("tree: an origin that is no member stands where it would be sorted in, so its children agree with those who know it")
     func unknownOrigin() {
-        let all = Sample.members(20)
+        let all = Sample.table(20)
         for origin in all.indices {
-            var others = all
-            others.remove(at: origin)
+            var records = Array(all)
+            records.remove(at: origin)
+            let others = MemberTable(records)
             for own in others.indices {
                 let ownInAll = all.firstIndex(of: others[own])!
                 let with = tree(all, ownInAll, origin: all[origin].actor, fanout: 3)
@@ -56,7 +57,7 @@ import Testing
 
     @Test("tree: inner nodes of one tree are leaves of the other (members)", arguments: [10, 100, 1_000])
     func innerNodesDiffer(size: Int) {
-        let members = Sample.members(size)
+        let members = Sample.table(size)
         for own in members.indices.dropFirst() {
             let tree = tree(members, own, origin: members[0].actor, fanout: 8)
             #expect(tree.eagerPositions.isEmpty || tree.lazyPositions.isEmpty)
@@ -65,7 +66,7 @@ import Testing
 
     @Test("tree: over all origins every member has about the same work")
     func evenLoad() {
-        let members = Sample.members(50)
+        let members = Sample.table(50)
         for own in members.indices {
             let work = members.reduce(0) { $0 + tree(members, own, origin: $1.actor, fanout: 4).eagerPositions.count }
             // 49 links for each of 50 origins, spread over 50 members.
@@ -75,7 +76,7 @@ import Testing
 
     @Test("tree: 4,453 members are four hops away at a fanout of eight")
     func depth() {
-        let members = Sample.members(4_453)
+        let members = Sample.table(4_453)
         var (level, frontier) = (0, [17])
         var seen = 1
         while !frontier.isEmpty {

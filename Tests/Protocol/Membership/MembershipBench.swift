@@ -30,7 +30,7 @@ final class MembershipBench {
     ) -> MemberClaim {
         MemberClaim(
             record: record(number, generation: generation), incarnation: incarnation, state: state,
-            marks: suspecters.map { MemberClaim.mark(of: record($0).actor) })
+            marks: SuspicionMarks(suspecters.map { MemberClaim.mark(of: record($0).actor) }))
     }
 
     @discardableResult

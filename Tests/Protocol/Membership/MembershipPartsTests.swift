@@ -4,18 +4,18 @@ import Testing
 
 /// The parts of the membership machine that stand alone: probe order, update queue, round-trip estimate, configuration.
 @Suite struct MembershipPartsTests {
-    private func actor(_ number: Int) -> ActorID { ActorID(high: 0, low: UInt64(number)) }
+    private func place(_ number: Int) -> MemberTable.Place { MemberTable.Place(number) }
 
     @Test("probe order: every member once a round, at most 2n - 1 probes apart (50 members)")
     func rounds() {
         var random = Random(seed: 1)
         var order = ProbeOrder()
         #expect(order.next(using: &random) == nil)
-        for number in 0..<50 { order.insert(actor(number), using: &random) }
-        var last: [ActorID: Int] = [:]
-        var orders: Set<[ActorID]> = []
+        for number in 0..<50 { order.insert(place(number), using: &random) }
+        var last: [MemberTable.Place: Int] = [:]
+        var orders: Set<[MemberTable.Place]> = []
         for round in 0..<20 {
-            var seen: [ActorID] = []
+            var seen: [MemberTable.Place] = []
             for probe in 0..<50 {
                 guard let next = order.next(using: &random) else { return }
                 let time = round * 50 + probe
@@ -39,19 +39,19 @@ import Testing
             let number = random.below(30)
             if members.contains(number) {
                 if random.below(8) == 0 {
-                    order.remove(actor(number))
+                    order.remove(place(number))
                     members.remove(number)
                     waiting[number] = nil
                 }
             } else {
-                order.insert(actor(number), using: &random)
+                order.insert(place(number), using: &random)
                 members.insert(number)
                 waiting[number] = step
             }
             if let next = order.next(using: &random) {
-                #expect(members.contains(Int(next.low)))
-                if let since = waiting[Int(next.low)] { #expect(step - since <= 100) }
-                waiting[Int(next.low)] = step
+                #expect(members.contains(Int(next)))
+                if let since = waiting[Int(next)] { #expect(step - since <= 100) }
+                waiting[Int(next)] = step
             }
             #expect(order.members.count == members.count)
         }
@@ -60,11 +60,11 @@ import Testing
     @Test("update queue: the least often sent first, the newest first among equals")
     func queueOrder() {
         var queue = UpdateQueue()
-        for number in 0..<3 { queue.add(actor(number), size: 30) }
-        #expect(queue.take(bytes: 60, limit: 9) == [actor(2), actor(1)])
-        #expect(queue.take(bytes: 60, limit: 9) == [actor(0), actor(2)])
-        queue.add(actor(1), size: 30)
-        #expect(queue.take(bytes: 30, limit: 9) == [actor(1)])
+        for number in 0..<3 { queue.add(place(number), size: 30) }
+        #expect(queue.take(bytes: 60, limit: 9) == [place(2), place(1)])
+        #expect(queue.take(bytes: 60, limit: 9) == [place(0), place(2)])
+        queue.add(place(1), size: 30)
+        #expect(queue.take(bytes: 30, limit: 9) == [place(1)])
         #expect(queue.take(bytes: 10, limit: 9).isEmpty)
         #expect(queue.count == 3)
         #expect(queue.bytes == 90)
@@ -73,8 +73,8 @@ import Testing
     @Test("update queue: done after as many sendings as the limit; hearing it counts as two", arguments: [(1, 0), (5, 0), (5, 1), (5, 2)])
     func queueLimit(limit: Int, heard: Int) {
         var queue = UpdateQueue()
-        queue.add(actor(1), size: 10)
-        for _ in 0..<heard { queue.heard(actor(1)) }
+        queue.add(place(1), size: 10)
+        for _ in 0..<heard { queue.heard(place(1), weight: 2) }
         var sent = 0
         while !queue.take(bytes: 100, limit: limit).isEmpty { sent += 1 }
         #expect(sent == max(0, limit - 2 * heard))
@@ -92,14 +92,14 @@ import Testing
             switch random.below(10) {
             case 0...4:
                 let size = 20 + random.below(30)
-                queue.add(actor(number), size: size)
+                queue.add(place(number), size: size)
                 model[number] = (0, size)
             case 5:
-                queue.remove(actor(number))
+                queue.remove(place(number))
                 model[number] = nil
             default:
                 let (capacity, limit) = (random.below(300), 4)
-                let taken = queue.take(bytes: capacity, limit: limit).map { Int($0.low) }
+                let taken = queue.take(bytes: capacity, limit: limit).map { Int($0) }
                 #expect(Set(taken).count == taken.count)
                 #expect(taken.reduce(0) { $0 + (model[$1]?.size ?? 1_000) } <= capacity)
                 // Nothing that was taken had been sent more often than something that was left and would have fitted.
@@ -113,7 +113,7 @@ import Testing
             }
             #expect(queue.count == model.count)
             #expect(queue.bytes == model.values.reduce(0) { $0 + $1.size })
-            #expect(queue.contains(actor(number)) == (model[number] != nil))
+            #expect(queue.contains(place(number)) == (model[number] != nil))
         }
     }
 

@@ -7,6 +7,7 @@ enum Sample {
     static func address(_ number: Int) -> Address { Address(ipv4: 0x0A00_0000 + UInt32(number), port: 4_001) }
     static func record(_ number: Int) -> MemberRecord { MemberRecord(actor: actor(number), address: address(number), generation: 1) }
     static func members(_ count: Int) -> [MemberRecord] { (0..<count).map(record) }
+    static func table(_ count: Int) -> MemberTable { MemberTable(members(count)) }
 
     /// A whole version in one chunk.
     static func chunk(_ number: Int, _ version: UInt64, body: [UInt8] = [1, 2, 3]) -> Chunk {
@@ -36,7 +37,7 @@ enum Sample {
     static func context(
         _ count: Int, ledger: VersionLedger = VersionLedger(), intake: Intake = Intake(limits: Limits())
     ) -> NodeContext {
-        NodeContext(members: members(count), ledger: ledger, intake: intake)
+        NodeContext(members: table(count), ledger: ledger, intake: intake)
     }
 }
 
@@ -72,4 +73,12 @@ struct Mutator {
     mutating func noise() -> [UInt8] { (0..<random.below(64)).map { _ in UInt8(truncatingIfNeeded: random.next()) } }
 
     mutating func below(_ bound: Int) -> Int { random.below(bound) }
+}
+
+extension MemberTable {
+    /// These members, all present; the first one is the node itself.
+    init(_ records: [MemberRecord]) {
+        self.init(own: records[0])
+        for record in records.dropFirst() { _ = insert(Entry(record: record, state: .alive, incarnation: 0, since: .zero)) }
+    }
 }

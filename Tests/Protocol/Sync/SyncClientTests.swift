@@ -257,7 +257,7 @@ import Testing
         #expect(harness.opened.map(\.to) == [Sample.address(2)])
         #expect(harness.now - refusedAt < .seconds(4))
         harness.handle(.sessionLost(next))
-        harness.context.members = [Sample.record(0), Sample.record(1)]
+        harness.context.members = Sample.table(2)
         _ = try #require(harness.openSession())
         #expect(harness.now - refusedAt >= .seconds(9))
     }

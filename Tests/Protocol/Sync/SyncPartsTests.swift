@@ -135,7 +135,7 @@ import Testing
         _ = book.heard(digest(7), from: Sample.actor(9), now: .at(milliseconds: 30))
         #expect(book.differences.map(\.actor) == [1, 2, 9].map(Sample.actor))
         book.cover(digest(5))
-        book.prune(members: Sample.members(5))
+        book.prune(members: Sample.table(5))
         #expect(book.differences.map(\.actor) == [Sample.actor(2)])
         _ = book.heard(digest(1), from: Sample.actor(2), now: .at(milliseconds: 40))
         #expect(book.differences.isEmpty)

@@ -63,6 +63,14 @@ public enum Catalogue {
         return writer.text + "\n"
     }
 
+    // MARK: Mutants
+
+    /// A table of all mutants in Markdown.
+    public static var mutants: String {
+        let lines = Mutant.allCases.map { "| `\($0.rawValue)` | \($0.summary) |" }
+        return (["| mutant | what is wrong |", "|---|---|"] + lines).joined(separator: "\n") + "\n"
+    }
+
     /// Without the quotation marks of TOML.
     private static func plain(_ text: String) -> String {
         text.hasPrefix("\"") && text.hasSuffix("\"") && text.utf8.count >= 2 ? String(text.dropFirst().dropLast()) : text
@@ -96,6 +104,15 @@ extension Check.Invariant {
         case .matchesOracle:
             "at the end the rows of every live node that has all versions are what an independent model of the merge says; no live node "
                 + "having them all is a failure"
+        case .ledgerMatchesStore: "at the end a node with no store operation under way knows exactly the versions that its store has"
+        case .gapsWellFormed:
+            "what a node says of an actor's versions fits together: ranges ascend and do not touch, and what is partial is not complete"
+        case .noVersionFromNowhere: "no node knows a version of an actor that this actor's own store never had"
+        case .noDuplicateApply: "no process says twice that a version became complete"
+        case .incarnationAscends: "each objection of a process to a suspicion has a higher incarnation than the one before"
+        case .noResurrection: "no node that was declared down, or left, comes back at the same observer with the same generation"
+        case .queuesBounded: "the queues and caches of a node hold at most what `limits` allows"
+        case .bytesBounded: "the queues and caches of a node hold at most the bytes that `limits` allows"
         }
     }
 }
@@ -104,6 +121,7 @@ extension Check.Goal {
     var summary: String {
         switch self {
         case .converged: "all live nodes have equal ledgers and equal rows at some moment between `after` and `within` later"
+        case .membersAgree: "the members that each live node believes in are the live nodes, at some moment of the window"
         case .caughtUp: "all live nodes know every version that any live node knew at `after`; holds under writes, too"
         }
     }

@@ -17,18 +17,20 @@ public enum SimulationCommand {
     ///   - seed: nil: the scenario's first seed.
     ///   - overrides: `path=value` each, as with `--set`.
     ///   - draws: draw the knobs that the scenario's `[swarm]` names from the seed, as a swarm does.
+    ///   - mutant: a mistake that all nodes are to have.
     ///   - directory: made when it is missing; receives `report.html`, `report.json`, `metrics.json`, `trace.json`, `trace.digests` and the
     ///     canonical `scenario.toml`. Nil: nothing is written, and nothing is recorded.
     /// - Throws: when the scenario cannot be judged: exit code 2.
     public static func run(
-        file: String, seed: UInt64? = nil, overrides: [String] = [], draws: Bool = false, out directory: String? = nil
+        file: String, seed: UInt64? = nil, overrides: [String] = [], draws: Bool = false, mutant: Mutant? = nil,
+        out directory: String? = nil
     ) throws(ScenarioError) -> SimulationReport {
         var scenario = try Scenario.load(path: file, overrides: overrides)
         let seed = seed ?? scenario.seeds.first
         if draws { scenario = scenario.drawn(seed: seed) }
         if let directory { try prepare(directory) }
         let started = monotonicNanoseconds()
-        let simulation = Simulation(scenario: scenario, seed: seed)
+        let simulation = Simulation(scenario: scenario, seed: seed, mutant: mutant)
         if directory != nil { simulation.startRecording() }
         var report = simulation.run()
         report.wallTime = .nanoseconds(monotonicNanoseconds() - started)

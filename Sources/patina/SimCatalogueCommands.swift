@@ -56,3 +56,15 @@ struct SimChecks: ParsableCommand {
         Output.flush()
     }
 }
+
+struct SimMutants: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "mutants", abstract: "Mistakes that show whether checks find them.")
+
+    @Flag(help: "Print all mutants. This is what the command does anyway.")
+    var list = false
+
+    func run() {
+        Output.bytes(Array(Catalogue.mutants.utf8))
+        Output.flush()
+    }
+}

@@ -5,7 +5,8 @@ struct Sim: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sim", abstract: "Whole clusters in one deterministic process.",
         subcommands: [
-            SimRun.self, SimShow.self, SimFaults.self, SimChecks.self, SimSwarm.self, SimMerge.self, SimShrink.self, SimReplay.self,
+            SimRun.self, SimShow.self, SimFaults.self, SimChecks.self, SimMutants.self, SimSwarm.self, SimMerge.self, SimShrink.self,
+            SimReplay.self,
         ])
 }
 
@@ -32,6 +33,11 @@ struct SimRun: ParsableCommand {
             "Replace a value of the scenario, such as topology.nodes=50 or link.*.loss=5%. May be repeated.", valueName: "path=value"))
     var settings: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Give all nodes a mistake, to see whether the checks find it; \"patina sim mutants\" lists them.", valueName: "name"))
+    var mutant: String?
+
     @Flag(help: "Print the report as one JSON object.")
     var json = false
 
@@ -46,8 +52,12 @@ struct SimRun: ParsableCommand {
 
     func run() throws {
         let report: SimulationReport
+        let mistake = mutant.flatMap { Mutant(rawValue: $0) }
+        if let mutant, mistake == nil {
+            throw Failure("there is no mutant \"\(mutant)\"; \"patina sim mutants\" lists them", code: 2)
+        }
         do {
-            report = try SimulationCommand.run(file: file, seed: seed, overrides: settings, draws: draws, out: out)
+            report = try SimulationCommand.run(file: file, seed: seed, overrides: settings, draws: draws, mutant: mistake, out: out)
         } catch {
             throw Failure("\(error)", code: 2)
         }
@@ -59,7 +69,7 @@ struct SimRun: ParsableCommand {
         Output.flush()
         guard report.valid else {
             let again = SimulationCommand.reproduction(file: file, seed: report.seed, overrides: settings, draws: draws)
-            let line = "reproduce with: \(again)"
+            let line = "reproduce with: \(again)\(mutant.map { " --mutant \($0)" } ?? "")"
             if json { Output.error(line) } else { Output.line(line) }
             Output.flush()
             throw ExitCode(1)

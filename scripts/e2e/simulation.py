@@ -87,10 +87,42 @@ def test_scenarios_hold(workspace):
 test_scenarios_hold.seconds = 600
 
 
+def mutants(workspace, scenario):
+    """The mistakes with which a scenario must fail; none for one that fails by itself."""
+    text = (workspace.root / scenario).read_text()
+    return [name.strip() for line in re.findall(r"^# mutants: (.*)$", text, re.MULTILINE) for name in line.split(",")]
+
+
+def test_mutants(workspace):
+    """Each scenario that names mutants holds without them, and fails with each of them within 500 seeds."""
+    found = [each for each in scenarios(workspace, "negative") if mutants(workspace, each)]
+    check(found, "no scenario names a mutant")
+    listed = run([workspace.patina, "sim", "mutants", "--list"], cwd=workspace.root, expect=0, timeout=60).stdout
+    for scenario in found:
+        check(report(workspace, scenario, "--seed", "1")["valid"], f"{scenario} fails without a mutant")
+        for name in mutants(workspace, scenario):
+            check(f"`{name}`" in listed, f"{scenario}: {name} is not listed")
+            for seed in range(1, 501):
+                done = run(
+                    [workspace.patina, "sim", "run", scenario, "--seed", str(seed), "--mutant", name], cwd=workspace.root, expect=None, timeout=120)
+                check(done.returncode in (0, 1), f"{scenario} with {name}: exit {done.returncode}: {done.stderr}")
+                if done.returncode == 1:
+                    check(f"--mutant {name}" in done.stdout, f"{scenario} with {name}: the line that reproduces it does not name it")
+                    print(f"    {name} dies in {scenario} at seed {seed}")
+                    break
+            else:
+                check(False, f"{name} survives 500 seeds of {scenario}")
+    done = run([workspace.patina, "sim", "run", found[0], "--mutant", "none-such"], cwd=workspace.root, expect=2, timeout=60)
+    check("none-such" in done.stderr, f"an unknown mutant: {done.stderr}")
+
+
+test_mutants.seconds = 900
+
+
 def test_negative_scenarios(workspace):
     """A negative scenario exits 1, names the violated property, and prints one line that fails again with the same trace."""
-    found = scenarios(workspace, "negative")
-    check(found, "there is no negative scenario")
+    found = [each for each in scenarios(workspace, "negative") if not mutants(workspace, each)]
+    check(found, "there is no negative scenario without a mutant")
     for scenario in found:
         done = simulate(workspace, scenario, expect=1)
         value = report(workspace, scenario)

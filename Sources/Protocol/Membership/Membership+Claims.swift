@@ -90,6 +90,7 @@ extension Membership {
 
     /// Objects to a claim about this node that is not older than what it says itself.
     mutating func learnAboutSelf(_ claim: MemberClaim, now: Instant, into outputs: inout [Output]) {
+        if configuration.mutants.contains(.suspicionNeverRefuted), claim.state == .suspect { return }
         var generation = identity.record.generation
         var incarnation: UInt64
         if claim.record.generation > generation {
@@ -108,6 +109,7 @@ extension Membership {
         } else {
             return
         }
+        if configuration.mutants.contains(.incarnationNotRaised) { incarnation = identity.incarnation }
         if incarnation > MemberClaim.counterLimit {
             generation += 1
             incarnation = 0

@@ -74,6 +74,7 @@ extension Membership {
 
     /// How long a suspicion lasts that was confirmed so many times.
     func suspicionTime(confirmations: Int) -> Duration {
+        if configuration.mutants.contains(.suspicionNotWaited) { return .milliseconds(1) }
         // News crosses the cluster in time proportional to the logarithm of its size.
         let scale = max(7, bitWidth(members.count))
         let floor = configuration.suspicionFloor * scale / 7

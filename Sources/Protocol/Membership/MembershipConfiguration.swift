@@ -53,6 +53,9 @@ public struct MembershipConfiguration: Hashable, Sendable {
     /// Bytes at which a member list is cut into several messages.
     public var listMessageBytes = 64 * 1_024
 
+    /// Set by tests of the simulator alone.
+    package var mutants: MembershipMutants = []
+
     public init() {}
 
     /// The configuration with every value raised to the nearest that the machine can work with.

@@ -26,6 +26,7 @@ extension Simulation {
                 membership: host.settings.membership, broadcast: host.settings.broadcast, sync: host.settings.sync,
                 limits: host.settings.limits, seed: seeds.next())
             configuration.cluster = 1
+            if let mutant { mutate(&configuration, by: mutant) }
             let node = Node(configuration: configuration, ledger: store.ledger, members: members)
             host.process = Process(node: node, store: store)
             host.upSince = clock.now
@@ -98,7 +99,15 @@ extension Simulation {
     /// The work takes effect when it finishes: a crash before that leaves no trace of it.
     func storeFinishes(_ operation: StoreOperation, _ token: StoreToken, at host: Host, life: Int) {
         guard host.life == life, let process = host.process else { return }
-        let result = process.store.perform(operation)
+        let result: StoreResult
+        if let mutant {
+            let asked = mutated(operation, by: mutant)
+            let answer = asked.map { process.store.perform($0) } ?? pretended(operation)
+            guard let told = mutated(answer, by: mutant) else { return }
+            result = told
+        } else {
+            result = process.store.perform(operation)
+        }
         trace.record(.stored, host: host.index, at: clock.now)
         trace.record(number: token.number)
         switch result {
@@ -140,6 +149,7 @@ extension Simulation {
             metrics.transactionsRefused += 1
             return
         }
+        if mutant != nil, pretendsToCommit(transaction, at: host) { return }
         let outcome: TransactionOutcome
         do throws(StoreError) {
             outcome = try process.store.transact(transaction.statements)
@@ -165,6 +175,10 @@ extension Simulation {
         acknowledged.record(host: host.index, actor: host.identity, version: version, rows: rows)
         metrics.acknowledged(version: version, by: host.index, at: clock.now)
         recorder?.note(host.index, .broadcast, "commits version \(version)", at: clock.now)
+        if let mutant {
+            guard let chunks = mutated(committed: outcome.chunks, by: mutant) else { return }
+            return deliver(.transactionCommitted(chunks), to: host)
+        }
         deliver(.transactionCommitted(outcome.chunks), to: host)
     }
 }

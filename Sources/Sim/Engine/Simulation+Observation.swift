@@ -9,18 +9,38 @@ extension Simulation {
         if let recorder { record(notice, at: host, by: recorder) }
         switch notice {
         case .versionApplied(let origin, let version):
+            if applications.record(origin, version, at: host.index, life: host.life) {
+                checks.violated(.noDuplicateApply, at: clock.now, "node:\(host.index) applied version \(version) of \(origin) twice")
+            }
             guard let index = hostOf[origin] else { return }
             let quietSince = activeFaults == 0 ? lastFaultEnd : nil
             let latency = metrics.applied(version: version, of: index, at: clock.now, quietSince: quietSince)
             if let latency { recorder?.applied(after: latency, at: clock.now) }
-        case .memberDown(let record): declaredDown(record, by: host)
+        case .memberDown(let record):
+            departures.departed(record, at: host.index, life: host.life)
+            declaredDown(record, by: host)
         case .memberSuspected(let record): checks.occurred(.suspected, at: clock.now, "node:\(host.index) suspects \(record.address)")
-        case .refuted: checks.occurred(.refuted, at: clock.now, "node:\(host.index)")
+        case .refuted(let incarnation):
+            checks.occurred(.refuted, at: clock.now, "node:\(host.index)")
+            if let problem = incarnations.refuted(incarnation, at: host.index, life: host.life, generation: ownGeneration(of: host)) {
+                checks.violated(.incarnationAscends, at: clock.now, "node:\(host.index) \(problem)")
+            }
         case .malformed(let from, let reason): checks.occurred(.malformedInput, at: clock.now, "node:\(host.index) from \(from): \(reason)")
         case .chunkRefused(let id, let reason): checks.occurred(.chunkRefused, at: clock.now, "node:\(host.index), \(id): \(reason)")
         case .storeFailed(let reason): checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(reason)")
-        case .memberUp, .memberLeft, .left: break
+        case .memberUp(let record):
+            if departures.isResurrection(record, at: host.index, life: host.life) {
+                checks.violated(
+                    .noResurrection, at: clock.now,
+                    "node:\(host.index) takes back \(record.address) with generation \(record.generation), which was gone")
+            }
+        case .memberLeft(let record): departures.departed(record, at: host.index, life: host.life)
+        case .left: break
         }
+    }
+
+    private func ownGeneration(of host: Host) -> UInt64 {
+        host.process?.node.aliveMembers.first { $0.actor == host.identity }?.generation ?? 0
     }
 
     func observe(_ measurement: Measurement, at host: Host) {
@@ -97,6 +117,7 @@ extension Simulation {
                 switch goal {
                 case .caughtUp: self.missing(&tracker)
                 case .converged: self.divergence()
+                case .membersAgree: MemberAgreement.difference(hosts: self.hosts)
                 }
             }
         }
@@ -113,7 +134,7 @@ extension Simulation {
     }
 
     /// In what live nodes differ; nil when they are equal. Rows are compared only once the ledgers are equal.
-    private func divergence() -> String? {
+    func divergence() -> String? {
         let ledgers = hosts.compactMap { host in host.process.map { (node: host.index, digest: $0.store.ledger.fingerprint) } }
         if let difference = Agreement.difference(in: "the ledgers", among: ledgers) { return difference }
         var contents: [(node: Int, digest: Fingerprint)] = []
@@ -134,6 +155,7 @@ extension Simulation {
         looks += 1
         if let store = host.process?.store {
             checkBookkeeping(of: store, at: host)
+            checkState(of: host)
             if checks.watches(.noAcknowledgedWriteLost),
                 let missing = acknowledged.missing(from: store.ledger, onlyHost: host.index)
             {
@@ -142,6 +164,24 @@ extension Simulation {
             host.process?.node.checkInvariants()
         }
         heap.push(.look, at: (clock.now + Self.lookInterval).nanoseconds)
+    }
+
+    /// What can be said of one node at any time.
+    private func checkState(of host: Host) {
+        guard let process = host.process else { return }
+        if checks.watches(.gapsWellFormed), let problem = GapShape.problem(process.node.ledger) {
+            checks.violated(.gapsWellFormed, at: clock.now, "node:\(host.index): \(problem)")
+        }
+        if checks.watches(.noVersionFromNowhere), let problem = VersionOrigin.problem(process.node.ledger, hosts: hosts) {
+            checks.violated(.noVersionFromNowhere, at: clock.now, "node:\(host.index) \(problem)")
+        }
+        let status = process.node.status
+        if checks.watches(.queuesBounded), let problem = QueueBounds.problem(status, host.settings.limits) {
+            checks.violated(.queuesBounded, at: clock.now, "node:\(host.index) has \(problem)")
+        }
+        if checks.watches(.bytesBounded), let problem = ByteBounds.problem(status, host.settings.limits) {
+            checks.violated(.bytesBounded, at: clock.now, "node:\(host.index) has \(problem)")
+        }
     }
 
     private func checkBookkeeping(of store: Store, at host: Host) {
@@ -165,6 +205,10 @@ extension Simulation {
             guard let process = host.process else { continue }
             process.node.checkInvariants()
             checkBookkeeping(of: process.store, at: host)
+            checkState(of: host)
+            if checks.watches(.ledgerMatchesStore), let problem = LedgerCopy.difference(process.node, process.store) {
+                checks.violated(.ledgerMatchesStore, at: clock.now, "node:\(host.index): \(problem)")
+            }
         }
         checkAcknowledgedWrites()
         checkOracle()

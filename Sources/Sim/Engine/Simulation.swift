@@ -19,6 +19,9 @@ public final class Simulation {
     var checks: CheckBoard
     var acknowledged = AcknowledgedWrites()
     var oracle = OracleLog()
+    var applications = AppliedOnce()
+    var departures = Departures()
+    var incarnations = Incarnations()
     var connections: [Connection] = []
     var sessions = SessionTable()
     /// Seeds the cuts of session bytes.
@@ -48,9 +51,18 @@ public final class Simulation {
     /// How often the invariants of `always` are looked at.
     static let lookInterval: Duration = .seconds(1)
 
-    public init(scenario: Scenario, seed: UInt64) {
+    /// The mistake that the cluster has; nil outside of tests of checkers.
+    let mutant: Mutant?
+    var mutantRandom: Random
+    /// Chunks that the mutant `arrival-wins` has seen.
+    var arrivals: UInt64 = 0
+
+    /// - Parameter mutant: a mistake that all nodes have, to see whether the checks find it.
+    public init(scenario: Scenario, seed: UInt64, mutant: Mutant? = nil) {
         self.scenario = scenario
         self.seed = seed
+        self.mutant = mutant
+        mutantRandom = Random(seed: seed).fork("mutant")
         let root = Random(seed: seed)
         network = Network(scenario: scenario, random: root.fork("link"))
         faults = FaultPlan(scenario: scenario, random: root.fork("faults"))
@@ -214,6 +226,13 @@ public final class Simulation {
         // Taken out for the duration, so that the buffer is not accessed twice at the same time; its memory comes back.
         var effects = Effects()
         swap(&effects, &self.effects)
+        if let mutant {
+            var changed = Effects()
+            effects.drain { effect in
+                for effect in mutated(effect, of: host, by: mutant) { changed.append(effect) }
+            }
+            swap(&effects, &changed)
+        }
         effects.drain { effect in
             switch effect {
             case .schedule(let timer, let at):

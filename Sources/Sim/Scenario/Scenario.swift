@@ -188,6 +188,14 @@ public enum Check: Hashable, Sendable {
         case noAcknowledgedWriteLost = "no-acked-write-lost"
         case bookkeepingMatchesRows = "bookkeeping-matches-rows"
         case matchesOracle = "matches-oracle"
+        case ledgerMatchesStore = "ledger-matches-store"
+        case gapsWellFormed = "gaps-well-formed"
+        case noVersionFromNowhere = "no-version-from-nowhere"
+        case noDuplicateApply = "no-duplicate-apply"
+        case incarnationAscends = "incarnation-ascends"
+        case noResurrection = "no-resurrection"
+        case queuesBounded = "queues-bounded"
+        case bytesBounded = "bytes-bounded"
     }
 
     /// What the cluster must reach.
@@ -196,6 +204,8 @@ public enum Check: Hashable, Sendable {
         case converged
         /// All live nodes know every version that any of them knew when the check began.
         case caughtUp = "caught-up"
+        /// Every live node's members are the live nodes, and no others.
+        case membersAgree = "members-agree"
     }
 
     /// What can happen.

@@ -77,9 +77,10 @@ final class InterruptGate: Sendable {
         watchdog.watch(self)
     }
 
-    /// The owner of the connection begins with a job.
+    /// The owner of the connection begins with a job, or goes on with it.
     func enter(_ job: JobID) {
         state.withLock { state in
+            if state.job == job { return }
             precondition(state.job == nil, "a connection was given a second job while one ran")
             state = State(job: job)
         }

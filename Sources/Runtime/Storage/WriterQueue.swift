@@ -3,12 +3,26 @@ import PatinaStore
 
 /// What the writer thread is asked to do.
 struct WriterJob: Sendable {
+    enum Work: Sendable {
+        /// Does what it likes with the store, a commit included.
+        case alone(@Sendable (Store) -> Void)
+        /// Local transactions that wait together share a commit; each has an answer of its own, once it is made.
+        case transaction([Statement], answer: @Sendable (Result<TransactionOutcome, StoreError>) -> Void)
+    }
+
     let id: JobID
-    /// How long it may run; nil: as long as it needs.
+    /// How long it may run, or for a transaction each of its statements; nil: as long as it needs.
     let timeout: Duration?
-    let run: @Sendable (Store) -> Void
-    /// Called instead of `run` when the job will not run.
+    let work: Work
+    /// Called instead when the job will not run.
     let abandon: @Sendable (StoreError) -> Void
+
+    var isTransaction: Bool {
+        switch work {
+        case .alone: false
+        case .transaction: true
+        }
+    }
 }
 
 /// Three lanes before one writer: commands of the operator, then local transactions, whose callers wait, then merges.
@@ -26,6 +40,10 @@ struct WriterQueue: Sendable {
         /// Local transactions that run in a row while a merge waits. Without it, busy clients would keep a node from
         /// ever hearing of the others.
         var localStreak = 16
+        /// Local transactions that share one commit. The first has to wait for the last one's answer, and a merge for all of them.
+        var group = 64
+        /// No transaction joins a group that began so long ago.
+        var groupDuration = Duration.milliseconds(20)
     }
 
     private let bounds: Bounds
@@ -64,6 +82,15 @@ struct WriterQueue: Sendable {
         guard let job = local.popFirst() else { return nil }
         streak = operations.isEmpty ? 0 : streak + 1
         return job
+    }
+
+    /// The next local transaction, if it is what comes next but for merges: for a group that has begun, which counts as much in a
+    /// streak as it has transactions.
+    mutating func nextOfGroup() -> WriterJob? {
+        guard control.isEmpty, let next = local.first, next.isTransaction else { return nil }
+        local.removeFirst()
+        streak = operations.isEmpty ? 0 : streak + 1
+        return next
     }
 
     /// Takes a waiting local transaction out; nil when it does not wait (any more).

@@ -7,6 +7,9 @@ final class WriterThread: Sendable {
         var queue: WriterQueue
         var phase = Phase.running
         var isBusy = false
+        /// Commits of local transactions, and the transactions that were in them.
+        var commits: UInt64 = 0
+        var committedTransactions: UInt64 = 0
     }
 
     private enum Phase: Sendable {
@@ -30,6 +33,7 @@ final class WriterThread: Sendable {
     }
 
     private let state: Monitor<State>
+    private let bounds: WriterQueue.Bounds
     private let gate: InterruptGate
     private let fatal: OneShot<StoreError>
     /// All local transactions that were accepted have run.
@@ -39,6 +43,7 @@ final class WriterThread: Sendable {
 
     private init(gate: InterruptGate, bounds: WriterQueue.Bounds, fatal: OneShot<StoreError>) {
         state = Monitor(State(queue: WriterQueue(bounds: bounds)))
+        self.bounds = bounds
         self.gate = gate
         self.fatal = fatal
     }
@@ -92,9 +97,14 @@ final class WriterThread: Sendable {
 
     private func run(_ store: Store) {
         while let job = nextJob() {
-            gate.allow(job.timeout)
-            job.run(store)
-            gate.leave()
+            switch job.work {
+            case .alone(let run):
+                gate.allow(job.timeout)
+                run(store)
+                gate.leave()
+            case .transaction(let statements, let answer):
+                runTogether(job, statements, answer, store)
+            }
             if let failure = store.failure { fatal.complete(failure) }
             finishJob()
         }
@@ -115,6 +125,49 @@ final class WriterThread: Sendable {
         return job ?? nil
     }
 
+    /// Runs a transaction, and those that wait behind it, in one commit. Answers go out after the commit, in its order.
+    private func runTogether(
+        _ first: WriterJob, _ statements: [Statement], _ answer: @escaping @Sendable (Result<TransactionOutcome, StoreError>) -> Void,
+        _ store: Store
+    ) {
+        let began = Instant.now
+        var answers: [@Sendable (Result<TransactionOutcome, StoreError>) -> Void] = []
+        let results = store.transactTogether {
+            if answers.isEmpty {
+                answers.append(answer)
+                return shared(first, statements)
+            }
+            guard answers.count < bounds.group, Instant.now - began < bounds.groupDuration, let job = nextOfGroup() else { return nil }
+            guard case .transaction(let statements, let answer) = job.work else { preconditionFailure("a group is of transactions") }
+            answers.append(answer)
+            return shared(job, statements)
+        }
+        let succeeded = results.count { if case .success = $0 { true } else { false } }
+        if succeeded > 0 {
+            state.withLock { state in
+                state.commits += 1
+                state.committedTransactions += UInt64(succeeded)
+            }
+        }
+        for (answer, result) in zip(answers, results) { answer(result) }
+    }
+
+    /// While it runs, a transaction can be interrupted; during the commit that it shares nobody can be.
+    private func shared(_ job: WriterJob, _ statements: [Statement]) -> SharedTransaction {
+        SharedTransaction(
+            statements, willBegin: { [gate] in gate.enter(job.id) }, willRun: { [gate] in gate.allow(job.timeout) },
+            didEnd: { [gate] in gate.leave() })
+    }
+
+    private func nextOfGroup() -> WriterJob? {
+        state.withLock { state in
+            guard state.phase != .stopping, let job = state.queue.nextOfGroup() else { return nil }
+            // Under the lock, as in `nextJob`.
+            gate.enter(job.id)
+            return job
+        }
+    }
+
     private func finishJob() {
         let isDrained = state.withLock { state in
             state.isBusy = false
@@ -128,40 +181,60 @@ final class WriterThread: Sendable {
     /// Local transactions that wait.
     var waitingTransactions: Int { state.withLock { $0.queue.localCount } }
 
-    /// Runs a local transaction. A cancelled task interrupts it; what was committed by then is returned all the same.
+    /// Commits of local transactions so far, and how many transactions were in them.
+    var sharedCommits: (commits: UInt64, transactions: UInt64) { state.withLock { ($0.commits, $0.committedTransactions) } }
+
+    /// Runs a local transaction; those that wait at the same time share a commit. A cancelled task interrupts it while it runs; what
+    /// has run by then is committed and returned all the same.
     /// - Parameters:
-    ///   - timeout: how long each statement, and the commit, may take.
+    ///   - timeout: how long each statement may take, and turning the changes into a version. The commit takes as long as it needs.
     ///   - committed: called on the writer thread, in the order of the commits.
     func transact(
         _ statements: [Statement], timeout: Duration?, committed: @escaping @Sendable (TransactionOutcome) -> Void
     ) async throws(StoreError) -> TransactionOutcome {
         if let timeout, timeout <= .zero { throw .interrupted }
-        return try await request(lane: .local, timeout: timeout) { [gate] (store: Store) throws(StoreError) -> TransactionOutcome in
-            let outcome = try store.transact(statements) { gate.allow(timeout) }
-            committed(outcome)
-            return outcome
-        }
+        return try await request(
+            lane: .local, timeout: timeout,
+            work: { [fatal] give in
+                .transaction(statements) { result in
+                    switch result {
+                    case .success(let outcome): committed(outcome)
+                    case .failure(let error): if error.isFatal { fatal.complete(error) }
+                    }
+                    give(result)
+                }
+            })
     }
 
     /// Runs `body` with the store and gives what it gives.
     func request<Value: Sendable>(
         lane: WriterQueue.Lane, timeout: Duration?, _ body: @escaping @Sendable (Store) throws(StoreError) -> Value
     ) async throws(StoreError) -> Value {
+        try await request(
+            lane: lane, timeout: timeout,
+            work: { [fatal] give in
+                .alone { store in
+                    do throws(StoreError) {
+                        give(.success(try body(store)))
+                    } catch {
+                        if error.isFatal { fatal.complete(error) }
+                        give(.failure(error))
+                    }
+                }
+            })
+    }
+
+    /// Queues what `work` makes, and waits until it gives its result.
+    private func request<Value: Sendable>(
+        lane: WriterQueue.Lane, timeout: Duration?,
+        work: (@escaping @Sendable (Result<Value, StoreError>) -> Void) -> WriterJob.Work
+    ) async throws(StoreError) -> Value {
         let id = JobID.next()
         let result: Result<Value, StoreError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let fatal = fatal
                 submit(
                     WriterJob(
-                        id: id, timeout: timeout,
-                        run: { store in
-                            do throws(StoreError) {
-                                continuation.resume(returning: .success(try body(store)))
-                            } catch {
-                                if error.isFatal { fatal.complete(error) }
-                                continuation.resume(returning: .failure(error))
-                            }
-                        },
+                        id: id, timeout: timeout, work: work { continuation.resume(returning: $0) },
                         abandon: { continuation.resume(returning: .failure($0)) }),
                     to: lane)
                 // The handler below may have run before the job was there to be found.
@@ -177,7 +250,7 @@ final class WriterThread: Sendable {
     func perform(_ operation: StoreOperation, completion: @escaping @Sendable (StoreResult) -> Void) {
         submit(
             WriterJob(
-                id: .next(), timeout: nil, run: { completion($0.perform(operation)) },
+                id: .next(), timeout: nil, work: .alone { completion($0.perform(operation)) },
                 abandon: { completion(.failed(reason: $0.description)) }),
             to: .operation)
     }

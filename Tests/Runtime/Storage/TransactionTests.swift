@@ -106,6 +106,84 @@ import Testing
         await runtime.shutdown()
     }
 
+    @Test("transactions: 64 that wait together share commits; one that fails takes none along, and the versions have no holes")
+    func shared() async throws {
+        let directory = try TemporaryDirectory()
+        let committed = Monitor<[UInt64]>([])
+        var configuration = RuntimeConfiguration.forTest(directory.file("a.db"))
+        configuration.synchronous = .full
+        configuration.record = { _, event in
+            guard case .transactionCommitted(let chunks) = event, let version = chunks.first?.id.version else { return }
+            committed.withLock { $0.append(version) }
+        }
+        let runtime = try await NodeRuntime.start(configuration, logger: .silent, binding: LoopbackNetwork().binding)
+        // Row 1,000 is there already, so that client 40 cannot insert it.
+        try await runtime.write([1_000])
+        let running = await occupyWriter(of: runtime)
+        let results = await withTaskGroup(of: (Int64, Result<TransactionOutcome, any Error>).self) { group in
+            for id in 0..<64 as Range<Int64> {
+                group.addTask {
+                    do {
+                        return (
+                            id,
+                            .success(
+                                try await runtime.transact([.insert(id), .insert(id == 40 ? 1_000 : id + 100)], timeout: .seconds(60)))
+                        )
+                    } catch {
+                        return (id, .failure(error))
+                    }
+                }
+            }
+            group.addTask {
+                // All wait: none can have begun before this ends what the writer does.
+                while await runtime.status()?.waitingTransactions != 64 { try? await Task.sleep(for: .milliseconds(2)) }
+                running.cancel()
+                return (-1, .failure(CancellationError()))
+            }
+            var results: [Int64: Result<TransactionOutcome, any Error>] = [:]
+            for await (id, result) in group { results[id] = result }
+            return results
+        }
+        var versions: [UInt64] = []
+        for id in 0..<64 as Range<Int64> {
+            if id == 40 {
+                let error = #expect(throws: StoreError.self) { try results[id]?.get() }
+                #expect(error?.description.contains("UNIQUE") == true)
+            } else {
+                versions.append(try #require(try results[id]?.get().version))
+            }
+        }
+        #expect(versions.sorted() == Array(2...64))
+        #expect(try await runtime.count() == 1 + 2 * 63)
+        try await eventually("the node was told of all commits") { committed.withLock { $0.count } == 64 }
+        #expect(committed.withLock { $0 } == Array(1...64))
+        let shared = runtime.writer.sharedCommits
+        #expect(shared.transactions == 64)
+        #expect(shared.commits < 64, "no two transactions shared a commit")
+        await runtime.shutdown()
+    }
+
+    @Test("transactions: one of a group that times out is taken back alone; those before it, which it took along, are there")
+    func timeoutInGroup() async throws {
+        let directory = try TemporaryDirectory()
+        let runtime = try await NodeRuntime.start(.forTest(directory.file("a.db")), logger: .silent, binding: LoopbackNetwork().binding)
+        let running = await occupyWriter(of: runtime)
+        let before = (1...3 as ClosedRange<Int64>).map { id in Task { try await runtime.transact([.insert(id)], timeout: nil).version } }
+        try await eventually("three wait") { await runtime.status()?.waitingTransactions == 3 }
+        let late = Task { try await runtime.transact([.insert(4), .endlessWrite], timeout: .milliseconds(50)) }
+        try await eventually("four wait") { await runtime.status()?.waitingTransactions == 4 }
+        let after = Task { try await runtime.transact([.insert(5)], timeout: nil).version }
+        try await eventually("five wait") { await runtime.status()?.waitingTransactions == 5 }
+        running.cancel()
+        await #expect(throws: StoreError.interrupted) { try await late.value }
+        var versions: [UInt64] = []
+        for task in before { versions.append(try #require(try await task.value)) }
+        #expect(versions.sorted() == [1, 2, 3])
+        #expect(try await after.value == 4)
+        #expect(try await runtime.rows("SELECT id FROM items ORDER BY id") == [1, 2, 3, 5].map { [.integer($0)] })
+        await runtime.shutdown()
+    }
+
     /// Starts a transaction that never ends by itself, and returns once it runs.
     private func occupyWriter(of runtime: NodeRuntime) async -> Task<TransactionOutcome, any Error> {
         let started = OneShot<Void>()

@@ -4,7 +4,7 @@ import Testing
 @testable import PatinaRuntime
 
 @Suite struct WriterQueueTests {
-    private func job(_ id: JobID) -> WriterJob { WriterJob(id: id, timeout: nil, run: { _ in }, abandon: { _ in }) }
+    private func job(_ id: JobID) -> WriterJob { WriterJob(id: id, timeout: nil, work: .alone { _ in }, abandon: { _ in }) }
 
     private func fill(_ queue: inout WriterQueue, _ lane: WriterQueue.Lane, _ count: Int) -> [JobID] {
         (0..<count).map { _ in
@@ -73,5 +73,32 @@ import Testing
         let rest = queue.removeAll(in: .local).map(\.id)
         #expect(rest == [local[1], late])
         #expect(queue.localCount == 0)
+    }
+
+    @Test("writer queue: a group takes transactions that follow each other, and ends where something else comes next")
+    func group() {
+        var queue = WriterQueue(bounds: .init(localStreak: 3))
+        var transactions: [JobID] = []
+        for _ in 0..<4 {
+            let id = JobID.next()
+            transactions.append(id)
+            let isAccepted = queue.append(WriterJob(id: id, timeout: nil, work: .transaction([]) { _ in }, abandon: { _ in }), to: .local)
+            #expect(isAccepted)
+        }
+        let other = fill(&queue, .local, 1)[0]
+        let operation = fill(&queue, .operation, 1)[0]
+        let first = queue.next()
+        #expect(first?.id == transactions[0])
+        var grouped: [JobID] = []
+        while let job = queue.nextOfGroup() { grouped.append(job.id) }
+        #expect(grouped == Array(transactions[1...]))
+        // The group was longer than a streak may be.
+        let rest = drain(&queue)
+        #expect(rest == [operation, other])
+        let late = JobID.next()
+        _ = queue.append(WriterJob(id: late, timeout: nil, work: .transaction([]) { _ in }, abandon: { _ in }), to: .local)
+        _ = fill(&queue, .control, 1)
+        let none = queue.nextOfGroup()
+        #expect(none?.id == nil)
     }
 }

@@ -7,7 +7,8 @@ import time
 from harness import Authority, check, check_equal, free_ports, run
 
 COMMANDS = [
-    [], ["agent"], ["query"], ["exec"], ["cluster"], ["cluster", "members"], ["tls"], ["tls", "ca"], ["tls", "ca", "generate"],
+    [], ["agent"], ["query"], ["exec"], ["cluster"], ["cluster", "members"], ["backup"], ["restore"], ["tls"], ["tls", "ca"],
+    ["tls", "ca", "generate"],
     ["tls", "server"], ["tls", "server", "generate"], ["tls", "client"], ["tls", "client", "generate"], ["sim"], ["sim", "run"], ["dev"],
     ["dev", "cluster"], ["dev", "demo"],
 ]

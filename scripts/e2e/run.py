@@ -15,6 +15,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import backup  # noqa: E402
 import bad_input  # noqa: E402
 import command_line  # noqa: E402
 import convergence  # noqa: E402
@@ -25,7 +26,7 @@ import shutdown  # noqa: E402
 import simulation  # noqa: E402
 from harness import Failure, Workspace  # noqa: E402
 
-MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, development]
+MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, backup, development]
 SECONDS = 120
 
 

@@ -58,6 +58,14 @@ public struct AdminClient: Sendable {
         }
     }
 
+    /// True when somebody accepts connections on the socket, whatever they would answer.
+    public func isAnswered() async -> Bool {
+        let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        guard let channel = try? await bootstrap.connect(unixDomainSocketPath: path).get() else { return false }
+        try? await channel.close()
+        return true
+    }
+
     private static func collect(
         _ inbound: NIOAsyncChannelInboundStream<ByteBuffer>, _ log: @Sendable (String, String) -> Void
     ) async throws -> [JSONValue] {

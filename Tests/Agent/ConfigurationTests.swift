@@ -250,11 +250,24 @@ struct ConfigurationTests {
                 "gossip.broadcast is accepted, but has no effect in this version",
                 "gossip.client_addr is accepted, but has no effect in this version",
                 "gossip.compression is accepted, but has no effect in this version",
-                "section [perf] is accepted, but has no effect in this version",
+                "perf.sql_tx_timeout is accepted, but has no effect in this version", "unknown key perf.anything is ignored",
                 "section [telemetry] is accepted, but has no effect in this version",
                 "section [consul] is accepted, but has no effect in this version",
                 "section [reaper] is accepted, but has no effect in this version",
             ])
+    }
+
+    @Test("configuration: retention of tombstones and size of the log")
+    func maintenance() throws {
+        let plain = try parse(Self.minimal).database
+        #expect(plain.tombstoneRetention == nil)
+        #expect(plain.logBytes == 64 << 20)
+        let environment = ["DB__TOMBSTONE_RETENTION_SECS": "604800", "PERF__WAL_THRESHOLD_MB": "5120"]
+        let given = try parse(Self.minimal, environment).database
+        #expect(given.tombstoneRetention == .seconds(604_800))
+        #expect(given.logBytes == 5_120 << 20)
+        #expect(throws: ConfigurationError.self) { try parse(Self.minimal, ["DB__TOMBSTONE_RETENTION_SECS": "60"]) }
+        #expect(throws: ConfigurationError.self) { try parse(Self.minimal, ["PERF__WAL_THRESHOLD_MB": "0"]) }
     }
 
     @Test("configuration: the environment overrides, in any case, by alias, coerced")

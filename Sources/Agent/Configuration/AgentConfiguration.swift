@@ -27,6 +27,10 @@ public struct AgentConfiguration: Hashable, Sendable {
         /// Bound of the writing connection's page cache.
         public var cacheKiB = 1_048_576
         public var synchronous: Synchronous = .normal
+        /// How old a deletion must be before its tombstone is removed; nil: never. The same on all nodes.
+        public var tombstoneRetention: Duration?
+        /// `perf.wal_threshold_mb`: the size that the write-ahead log's file is cut to when it begins anew.
+        public var logBytes: Int64 = 64 << 20
 
         public init(path: String) { self.path = path }
     }

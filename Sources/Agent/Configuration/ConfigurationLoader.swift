@@ -68,6 +68,10 @@ extension AgentConfiguration {
         if let paths = try reader.strings("db.schema_paths") { database.schemaPaths = paths }
         if let isAllowed = try reader.boolean("db.allow_destructive_schema") { database.allowDestructiveSchema = isAllowed }
         if let synchronous: Synchronous = try reader.choice("db.synchronous") { database.synchronous = synchronous }
+        if let seconds = try reader.integer("db.tombstone_retention_secs", in: 3_600...3_153_600_000) {
+            database.tombstoneRetention = .seconds(seconds)
+        }
+        if let megabytes = try reader.integer("perf.wal_threshold_mb", in: 1...1_048_576) { database.logBytes = megabytes << 20 }
         // SQLite's convention: negative is KiB, positive is pages (of 4 KiB).
         if let size = try reader.integer("db.cache_size_kib", in: -1_073_741_824...268_435_456) {
             database.cacheKiB = Int(size < 0 ? -size : size * 4)

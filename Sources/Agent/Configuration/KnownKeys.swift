@@ -21,6 +21,7 @@ enum KnownKeys {
 
     private static let used: [Key] = [
         key("db.path"), key("db.schema_paths"), key("db.allow_destructive_schema"), key("db.cache_size_kib"), key("db.synchronous"),
+        key("db.tombstone_retention_secs"), key("perf.wal_threshold_mb"),
         key("api.bind_addr", "addr"), key("api.endpoint_name"), key("api.authorization", "authz"),
         key("api.authorization.bearer-token", "bearer", "bearer_token"), key("api.max_body_bytes"),
         key("gossip.bind_addr", "addr"), key("gossip.external_addr"), key("gossip.bootstrap"), key("gossip.plaintext"),
@@ -39,7 +40,7 @@ enum KnownKeys {
             "gossip.compression.dict_file", "gossip.broadcast", "gossip.broadcast.plumtree", "gossip.broadcast.plumtree.*",
             "gossip.broadcast.plumtree.eager_ratios.*", "perf.apply_channel_len", "perf.changes_channel_len", "perf.empties_channel_len",
             "perf.to_send_channel_len", "perf.notifications_channel_len", "perf.schedule_channel_len", "perf.clearbuf_channel_len",
-            "perf.bcast_channel_len", "perf.foca_channel_len", "perf.wal_threshold_mb", "perf.sql_tx_timeout", "perf.processing_queue_len",
+            "perf.bcast_channel_len", "perf.foca_channel_len", "perf.sql_tx_timeout", "perf.processing_queue_len",
             "perf.min_sync_backoff", "perf.max_sync_backoff", "perf.partial_retry_backoff", "perf.apply_queue_timeout",
             "perf.apply_queue_min_batch_size", "perf.apply_queue_step_base", "perf.apply_queue_max_batch_size",
             "perf.apply_queue_batch_threshold_ratio", "telemetry.prometheus", "telemetry.prometheus.bind_addr",

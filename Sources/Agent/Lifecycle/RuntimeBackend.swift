@@ -56,6 +56,9 @@ let startRuntime: Agent.NodeStarter = { configuration, logger in
         location: .file(configuration.database.path),
         quic: QUICConfiguration(bind: configuration.gossip.bind, security: QUICSecurity(configuration.gossip.security)))
     runtime.synchronous = configuration.database.synchronous
+    runtime.tombstoneRetention = configuration.database.tombstoneRetention
+    runtime.logBytes = configuration.database.logBytes
+    runtime.maintenance.logWarningBytes = 4 * configuration.database.logBytes
     runtime.cacheKiB = configuration.database.cacheKiB
     runtime.allowDestructiveSchema = configuration.database.allowDestructiveSchema
     runtime.schema = try SchemaFiles.load(configuration.database.schemaPaths)

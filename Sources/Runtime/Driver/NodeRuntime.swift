@@ -15,6 +15,7 @@ public final class NodeRuntime: Sendable {
         static let farewell = Duration.milliseconds(700)
         static let transport = Duration.milliseconds(1_000)
         static let readers = Duration.milliseconds(500)
+        static let checkpoint = Duration.milliseconds(300)
         static let store = Duration.milliseconds(1_000)
     }
 
@@ -30,6 +31,8 @@ public final class NodeRuntime: Sendable {
     private let transport: any Transport
     let writer: WriterThread
     private let readers: ReaderPool
+    /// Nil for a database that has no log.
+    private let checkpoints: CheckpointThread?
     private let watchdog: Watchdog
     private let fatal: OneShot<StoreError>
     private let isEnding = Mutex(false)
@@ -41,7 +44,7 @@ public final class NodeRuntime: Sendable {
 
     private init(
         configuration: RuntimeConfiguration, opened: WriterThread.Opened, readers: ReaderPool, watchdog: Watchdog,
-        fatal: OneShot<StoreError>, driver: NodeDriver, transport: any Transport, address: Address,
+        fatal: OneShot<StoreError>, driver: NodeDriver, transport: any Transport, address: Address, checkpoints: CheckpointThread?,
         ownGroup: MultiThreadedEventLoopGroup?, logger: Logger
     ) {
         actor = opened.actor
@@ -52,6 +55,7 @@ public final class NodeRuntime: Sendable {
         self.driver = driver
         self.transport = transport
         writer = opened.writer
+        self.checkpoints = checkpoints
         self.readers = readers
         self.watchdog = watchdog
         self.fatal = fatal
@@ -86,7 +90,7 @@ public final class NodeRuntime: Sendable {
         do {
             opened = try await WriterThread.open(
                 configuration.location, options: configuration.storeOptions, readerCount: configuration.readers, bounds: bounds,
-                watchdog: watchdog, fatal: fatal)
+                maintenance: configuration.maintenance, watchdog: watchdog, fatal: fatal)
         } catch {
             watchdog.stop()
             throw error
@@ -118,12 +122,13 @@ public final class NodeRuntime: Sendable {
                 driver.start(start)
                 if !adopted.isEmpty { driver.transactionCommitted(adopted) }
             }.get()
+            let checkpoints = opened.startCheckpoints(configuration, logger: logger, fatal: fatal, driver: driver)
             logger.info(
                 "node is running",
                 metadata: ["actor": "\(opened.actor)", "address": "\(address)", "generation": "\(opened.generation)"])
             let runtime = NodeRuntime(
                 configuration: configuration, opened: opened, readers: readers, watchdog: watchdog, fatal: fatal, driver: driver,
-                transport: transport, address: address, ownGroup: ownGroup, logger: logger)
+                transport: transport, address: address, checkpoints: checkpoints, ownGroup: ownGroup, logger: logger)
             Task { await runtime.keepUp() }
             return runtime
         } catch {
@@ -276,6 +281,7 @@ public final class NodeRuntime: Sendable {
         // The writer last: the last connection to close takes the write-ahead log away.
         let areReadersClosed = await queriesEnded
         if !areReadersClosed { logger.warning("a query did not end in time") }
+        if let checkpoints, await !checkpoints.close(atMost: Patience.checkpoint) { logger.warning("a checkpoint did not end in time") }
         let isWriterClosed = await writer.close(atMost: Patience.store)
         if !isWriterClosed { logger.warning("the database did not close in time") }
         watchdog.stop()
@@ -286,12 +292,31 @@ public final class NodeRuntime: Sendable {
     }
 }
 
+extension WriterThread.Opened {
+    /// Starts the thread that moves the log, and lets the writer do what nobody waits for, now that there is somebody to tell.
+    fileprivate func startCheckpoints(
+        _ configuration: RuntimeConfiguration, logger: Logger, fatal: OneShot<StoreError>, driver: NodeDriver
+    ) -> CheckpointThread? {
+        guard let checkpointer else { return nil }
+        let checkpoints = CheckpointThread(
+            checkpointer, warningBytes: configuration.maintenance.logWarningBytes, logger: logger, fatal: fatal
+        ) { [writer] in writer.finishCheckpoint() }
+        writer.beginMaintenance(checkpoints, logger: logger) { changes in
+            driver.loop.execute { driver.deliver(.storeChanged(changes)) }
+        }
+        return checkpoints
+    }
+}
+
 extension RuntimeConfiguration {
     fileprivate var storeOptions: StoreOptions {
         var options = StoreOptions()
         options.synchronous = synchronous
         options.cacheKiB = cacheKiB
         options.limits = limits
+        options.tombstoneRetention = tombstoneRetention
+        options.logBytes = logBytes
+        options.leavesCheckpoints = true
         return options
     }
 

@@ -9,6 +9,11 @@ public struct RuntimeConfiguration: Sendable {
     public var location: StoreLocation
     /// How durable an acknowledged transaction is.
     public var synchronous: Synchronous = .normal
+    /// How old a deletion must be before its tombstone is removed; nil: never. The same on all nodes; see `StoreOptions`.
+    public var tombstoneRetention: Duration?
+    /// Bytes that the write-ahead log's file is cut to when it begins anew.
+    public var logBytes: Int64 = 64 << 20
+    public var maintenance = MaintenanceConfiguration()
     /// Bound of the writing connection's page cache.
     public var cacheKiB = 1_048_576
     /// Applied before the node starts.

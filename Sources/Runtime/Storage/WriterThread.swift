@@ -1,3 +1,4 @@
+import Logging
 import PatinaProtocol
 import PatinaStore
 
@@ -10,6 +11,27 @@ final class WriterThread: Sendable {
         /// Commits of local transactions, and the transactions that were in them.
         var commits: UInt64 = 0
         var committedTransactions: UInt64 = 0
+        /// Nil until `beginMaintenance`.
+        var maintenance: Maintenance?
+        /// The last part of a checkpoint is left to the writer.
+        var isCheckpointUnfinished = false
+        var maintenanceSteps: UInt64 = 0
+        var longestMaintenanceStep = Duration.zero
+    }
+
+    /// Whom maintenance tells of what.
+    private struct Maintenance: Sendable {
+        var checkpoints: CheckpointThread
+        /// What `Store.upkeep` changed, for the node.
+        var changed: @Sendable ([LedgerChange]) -> Void
+        var logger: Logger
+    }
+
+    private enum Turn: Sendable {
+        case job(WriterJob)
+        case finishCheckpoint
+        case maintenance
+        case stop
     }
 
     private enum Phase: Sendable {
@@ -30,10 +52,13 @@ final class WriterThread: Sendable {
         /// Connections for the reader pool, each to be taken by its thread.
         var readers: [Handover<StoreReader>]
         var readerInterrupters: [Interrupter]
+        /// The connection of the thread that moves the write-ahead log; nil when there is none.
+        var checkpointer: Handover<Checkpointer>?
     }
 
     private let state: Monitor<State>
     private let bounds: WriterQueue.Bounds
+    private let maintenance: MaintenanceConfiguration
     private let gate: InterruptGate
     private let fatal: OneShot<StoreError>
     /// All local transactions that were accepted have run.
@@ -41,9 +66,10 @@ final class WriterThread: Sendable {
     /// The store is closed.
     private let closed = OneShot<Void>()
 
-    private init(gate: InterruptGate, bounds: WriterQueue.Bounds, fatal: OneShot<StoreError>) {
+    private init(gate: InterruptGate, bounds: WriterQueue.Bounds, maintenance: MaintenanceConfiguration, fatal: OneShot<StoreError>) {
         state = Monitor(State(queue: WriterQueue(bounds: bounds)))
         self.bounds = bounds
+        self.maintenance = maintenance
         self.gate = gate
         self.fatal = fatal
     }
@@ -53,8 +79,8 @@ final class WriterThread: Sendable {
     /// Opens the store on a thread of its own, with `readerCount` connections for readers.
     /// - Parameter fatal: completed when the storage breaks.
     static func open(
-        _ location: StoreLocation, options: StoreOptions, readerCount: Int, bounds: WriterQueue.Bounds, watchdog: Watchdog,
-        fatal: OneShot<StoreError>
+        _ location: StoreLocation, options: StoreOptions, readerCount: Int, bounds: WriterQueue.Bounds,
+        maintenance: MaintenanceConfiguration, watchdog: Watchdog, fatal: OneShot<StoreError>
     ) async throws(StoreError) -> Opened {
         let result: Result<Opened, StoreError> = await withCheckedContinuation { continuation in
             startThread(named: "patina-writer") {
@@ -64,7 +90,7 @@ final class WriterThread: Sendable {
                     store = try Store(location, options: options)
                     do throws(StoreError) {
                         let gate = InterruptGate(store.interrupter, watchdog: watchdog)
-                        let writer = WriterThread(gate: gate, bounds: bounds, fatal: fatal)
+                        let writer = WriterThread(gate: gate, bounds: bounds, maintenance: maintenance, fatal: fatal)
                         opened = try writer.describe(store, readerCount: readerCount)
                     } catch {
                         store.close()
@@ -90,40 +116,113 @@ final class WriterThread: Sendable {
             opened.readerInterrupters.append(reader.interrupter)
             opened.readers.append(Handover(reader))
         }
+        if store.leavesCheckpoints { opened.checkpointer = Handover(try store.makeCheckpointer()) }
         return opened
     }
 
     // MARK: The thread
 
     private func run(_ store: Store) {
-        while let job = nextJob() {
-            switch job.work {
-            case .alone(let run):
-                gate.allow(job.timeout)
-                run(store)
-                gate.leave()
-            case .transaction(let statements, let answer):
-                runTogether(job, statements, answer, store)
+        var plan = MaintenancePlan(maintenance, now: .now)
+        while true {
+            if store.failure == nil, store.needsUpkeep { plan.needsUpkeep() }
+            switch nextTurn(plan) {
+            case .job(let job):
+                run(job, store)
+                finishJob()
+            case .finishCheckpoint: measured("a checkpoint") { () throws(StoreError) in _ = try store.finishCheckpoint() }
+            case .maintenance: maintain(&plan, store)
+            case .stop:
+                store.close()
+                closed.complete(())
+                return
             }
             if let failure = store.failure { fatal.complete(failure) }
-            finishJob()
+            if store.logPages >= Store.checkpointPages { state.withLock { $0.maintenance }?.checkpoints.want() }
         }
-        store.close()
-        closed.complete(())
     }
 
-    /// Nil when the thread is to stop.
-    private func nextJob() -> WriterJob? {
-        let job: WriterJob?? = state.wait { state -> WriterJob?? in
-            if state.phase == .stopping { return .some(nil) }
-            guard let job = state.queue.next() else { return nil }
-            // Under the lock, so that `cancel` finds a job either in the queue or behind the gate.
-            gate.enter(job.id)
-            state.isBusy = true
-            return .some(job)
+    private func run(_ job: WriterJob, _ store: Store) {
+        switch job.work {
+        case .alone(let run):
+            gate.allow(job.timeout)
+            run(store)
+        case .transaction(let statements, let answer):
+            runTogether(job, statements, answer, store)
         }
-        return job ?? nil
+        gate.leave()
     }
+
+    private func nextTurn(_ plan: MaintenancePlan) -> Turn {
+        let turn: Turn? = state.waitWithDeadline { state -> Monitor<State>.Outcome<Turn> in
+            if state.phase == .stopping { return .done(.stop) }
+            let mayMaintain = state.phase == .running && state.maintenance != nil
+            // What the log has to wait for comes first: it is short, and the longer it waits the more there is.
+            if mayMaintain, state.isCheckpointUnfinished {
+                state.isCheckpointUnfinished = false
+                return .done(.finishCheckpoint)
+            }
+            let now = Instant.now
+            if mayMaintain, plan.latest <= now { return .done(.maintenance) }
+            if let job = state.queue.next() {
+                // Under the lock, so that `cancel` finds a job either in the queue or behind the gate.
+                gate.enter(job.id)
+                state.isBusy = true
+                return .done(.job(job))
+            }
+            guard mayMaintain else { return .waiting(until: nil) }
+            return plan.earliest <= now ? .done(.maintenance) : .waiting(until: plan.earliest)
+        }
+        return turn ?? .maintenance
+    }
+
+    // MARK: Maintenance
+
+    private func maintain(_ plan: inout MaintenancePlan, _ store: Store) {
+        guard store.failure == nil, let step = plan.next(now: .now) else { return }
+        let changed = state.withLock { $0.maintenance }?.changed
+        var hasMore = false
+        measured("maintenance") { () throws(StoreError) in
+            switch step {
+            case .upkeep:
+                let done = try store.upkeep()
+                hasMore = done.hasMore
+                if !done.changes.isEmpty { changed?(done.changes) }
+            case .task(let task): hasMore = try store.maintain(task)
+            }
+        }
+        plan.done(step, hasMore: hasMore, now: .now)
+    }
+
+    /// The longest that a step may keep a transaction waiting; more is warned of.
+    private static let stepBound = Duration.milliseconds(100)
+
+    private func measured(_ what: String, _ step: () throws(StoreError) -> Void) {
+        let began = Instant.now
+        var problem: StoreError?
+        do throws(StoreError) { try step() } catch { problem = error }
+        let took = Instant.now - began
+        let logger = state.withLock { state in
+            state.maintenanceSteps += 1
+            state.longestMaintenanceStep = max(state.longestMaintenanceStep, took)
+            return state.maintenance?.logger
+        }
+        if let problem { logger?.error("\(what) failed; it is tried again later", metadata: ["reason": "\(problem)"]) }
+        if took > Self.stepBound { logger?.warning("\(what) kept the writer for long", metadata: ["took": "\(took)"]) }
+    }
+
+    /// From now on the writer does, when nobody waits or it is overdue, what keeps the database small. Called once.
+    func beginMaintenance(_ checkpoints: CheckpointThread, logger: Logger, changed: @escaping @Sendable ([LedgerChange]) -> Void) {
+        state.withLockSignalling { $0.maintenance = Maintenance(checkpoints: checkpoints, changed: changed, logger: logger) }
+    }
+
+    /// The rest of a checkpoint is little enough for the writer.
+    func finishCheckpoint() { state.withLockSignalling { $0.isCheckpointUnfinished = true } }
+
+    /// Steps of maintenance so far, and how long the longest kept the writer.
+    var maintenanceSteps: (count: UInt64, longest: Duration) { state.withLock { ($0.maintenanceSteps, $0.longestMaintenanceStep) } }
+
+    // MARK: Transactions
 
     /// Runs a transaction, and those that wait behind it, in one commit. Answers go out after the commit, in its order.
     private func runTogether(
@@ -162,7 +261,7 @@ final class WriterThread: Sendable {
     private func nextOfGroup() -> WriterJob? {
         state.withLock { state in
             guard state.phase != .stopping, let job = state.queue.nextOfGroup() else { return nil }
-            // Under the lock, as in `nextJob`.
+            // Under the lock, as in `nextTurn`.
             gate.enter(job.id)
             return job
         }

@@ -1,0 +1,72 @@
+import Logging
+import PatinaProtocol
+import PatinaStore
+
+/// The thread that moves the write-ahead log's pages into the database, beside the writer, whenever the writer says that there are many.
+///
+/// A reader that holds an old snapshot keeps the log from beginning anew: pages that it may still need stay, the log grows, and reading
+/// becomes slower, but nobody waits. It is warned of, and what grew is cut off once the reader is gone.
+final class CheckpointThread: Sendable {
+    private enum Request: Sendable { case idle, wanted, stop }
+
+    private let request = Monitor(Request.idle)
+    private let stopped = OneShot<Void>()
+
+    /// - Parameters:
+    ///   - finish: called when what is left is little enough for the writer itself.
+    ///   - fatal: completed when the storage breaks.
+    init(
+        _ checkpointer: Handover<Checkpointer>, warningBytes: Int64, logger: Logger, fatal: OneShot<StoreError>,
+        finish: @escaping @Sendable () -> Void
+    ) {
+        startThread(named: "patina-checkpoint") { [self] in
+            let checkpointer = checkpointer.take()
+            var warnedPages = Int(warningBytes / Self.pageBytes)
+            while true {
+                let isWanted = request.wait { request -> Bool? in
+                    switch request {
+                    case .idle: return nil
+                    case .wanted:
+                        request = .idle
+                        return true
+                    case .stop: return false
+                    }
+                }
+                guard isWanted else { break }
+                do throws(StoreError) {
+                    let outcome = try checkpointer.run()
+                    if outcome.waitingPages <= Store.ownCheckpointPages {
+                        warnedPages = Int(warningBytes / Self.pageBytes)
+                        finish()
+                    } else if outcome.logPages >= warnedPages {
+                        logger.warning(
+                            "the write-ahead log grows, because a program reads the database for a long time",
+                            metadata: ["pages": "\(outcome.logPages)", "waiting": "\(outcome.waitingPages)"])
+                        // Again when it has doubled.
+                        warnedPages = outcome.logPages * 2
+                    }
+                } catch {
+                    if error.isFatal { fatal.complete(error) }
+                    logger.error("the write-ahead log cannot be moved into the database", metadata: ["reason": "\(error)"])
+                }
+            }
+            checkpointer.close()
+            stopped.complete(())
+        }
+    }
+
+    private static let pageBytes: Int64 = 4_096
+
+    /// There are many pages to move. Does not wait.
+    func want() {
+        request.withLockSignalling { request in
+            if request == .idle { request = .wanted }
+        }
+    }
+
+    /// False when a checkpoint took longer than `duration`; it then ends later.
+    func close(atMost duration: Duration) async -> Bool {
+        request.withLockBroadcasting { $0 = .stop }
+        return await stopped.wait(atMost: duration) != nil
+    }
+}

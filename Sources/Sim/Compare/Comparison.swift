@@ -8,7 +8,7 @@ public struct Comparison: Hashable, Sendable {
         public var runs: [MetricsDocument]
 
         var engine: String {
-            let engines = Set(runs.map(\.engine.rawValue)).sorted()
+            let engines = MetricsDocument.Engine.allCases.filter { engine in runs.contains { $0.engine == engine } }.map(\.rawValue)
             return engines.joined(separator: " and ")
         }
     }

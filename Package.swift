@@ -99,7 +99,7 @@ let package = Package(
             name: "StoreTests", dependencies: ["PatinaStore", "PatinaSim", "CSQLite"], path: "Tests/Store", exclude: ["Vectors"],
             swiftSettings: strict),
         .testTarget(name: "TOMLTests", dependencies: ["PatinaTOML", "PatinaProtocol"], path: "Tests/TOML", swiftSettings: strict),
-        .testTarget(name: "SimTests", dependencies: ["PatinaSim", "CSQLite"], path: "Tests/Sim", swiftSettings: strict),
+        .testTarget(name: "SimTests", dependencies: ["PatinaSim", "PatinaStore", "CSQLite"], path: "Tests/Sim", swiftSettings: strict),
         .testTarget(
             name: "RuntimeTests", dependencies: ["PatinaRuntime"], path: "Tests/Runtime", exclude: ["QUIC/aioquic_peer.py"],
             swiftSettings: strict),

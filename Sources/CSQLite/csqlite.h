@@ -32,4 +32,10 @@ typedef struct patina_savepoint_cursor {
     sqlite3_vtab_cursor base;
 } patina_savepoint_cursor;
 
+// A file of a VFS likewise: SQLite gives it its methods, the rest belongs to the VFS.
+typedef struct patina_vfs_file {
+    sqlite3_file base;
+    void *handle;
+} patina_vfs_file;
+
 #endif

@@ -35,6 +35,15 @@ public final class Store {
     var maintenance = MaintenanceCursor()
     /// Own versions since the range of our own complete versions was last written.
     var unwrittenVersions = 0
+    /// Version numbers up to this one are used up, or may be.
+    var versionFloor: UInt64
+    /// Version numbers up to this one may be given out.
+    var reservedVersions: UInt64
+    /// The number that the transaction at hand, or the last one, was given.
+    var lastVersionTaken: UInt64 = 0
+    /// Nil for a database in memory.
+    let reservation: ReservationFile?
+    private var isCommitting = false
     private var dataVersion: Int64
     private var lock: DatabaseLock?
     private var isClosed = false
@@ -51,7 +60,8 @@ public final class Store {
             try Self.configure(connection, location, options)
             try context.install()
             if options.leavesCheckpoints { context.watchLog() }
-            let identity = try Self.openIdentity(connection, options)
+            reservation = options.reservesVersions ? try Self.openReservation(location) : nil
+            let identity = try Self.openIdentity(connection, options, reservation)
             let sites = SiteTable()
             try sites.reload(connection)
             guard identity.site >= 0, identity.site < Int64(sites.count) else {
@@ -59,7 +69,9 @@ public final class Store {
             }
             ownSite = Int(identity.site)
             actor = sites.actors[ownSite]
-            generation = identity.generation
+            generation = identity.plan.generation
+            versionFloor = identity.plan.floor
+            reservedVersions = identity.reserved
             self.sites = sites
             catalog = try Catalog.load(from: connection)
             dataVersion = try connection.integer("PRAGMA data_version")
@@ -86,10 +98,20 @@ public final class Store {
 
     deinit { close() }
 
-    /// Closes the connection. Everything that was acknowledged is in the database; nothing is written. May be called twice.
+    private static func openReservation(_ location: StoreLocation) throws(StoreError) -> ReservationFile? {
+        switch location {
+        case .file(let path): try ReservationFile(database: path, vfs: nil)
+        case .virtual(let vfs, let path): try ReservationFile(database: path, vfs: vfs)
+        case .memory, .immutable: nil
+        }
+    }
+
+    /// Closes the connection. Everything that was acknowledged is in the database. May be called twice.
     public func close() {
         guard !isClosed else { return }
         isClosed = true
+        releaseVersions()
+        reservation?.close()
         context.phase = .own
         connection.rollBack()
         catalog.dropStatements()
@@ -148,10 +170,14 @@ public final class Store {
             try beginWriting()
             let result = try body()
             context.phase = .own
+            isCommitting = true
             try connection.statement(.commit).run()
+            isCommitting = false
             return result
         } catch {
             context.phase = .own
+            if isCommitting { burnVersion() }
+            isCommitting = false
             connection.rollBack()
             context.buffer.clear()
             context.setCapturing(true)
@@ -212,9 +238,14 @@ public final class Store {
     }
 
     func reloadLedger() throws(StoreError) {
-        var loaded = VersionLedger()
         // Whatever the last run left unwritten is written with the next transaction.
         unwrittenVersions = Self.unwrittenVersionLimit
+        ledger = try Self.readLedger(connection, sites)
+        waiting = try SchemaBookkeeping.readWaitingTotals(connection)
+    }
+
+    static func readLedger(_ connection: Connection, _ sites: SiteTable) throws(StoreError) -> VersionLedger {
+        var loaded = VersionLedger()
         for (site, actor) in sites.actors.enumerated() {
             for range in try Bookkeeping.readComplete(connection, site: site).ranges {
                 loaded.apply(.completed(actor, versions: range))
@@ -223,18 +254,12 @@ public final class Store {
                 connection, site: site, actor: actor, 1...Bookkeeping.lastVersion, withBodies: false)
             for change in buffered.flatMap(\.changes) { loaded.apply(change) }
         }
-        ledger = loaded
-        waiting = try SchemaBookkeeping.readWaitingTotals(connection)
+        return loaded
     }
 
     /// Timestamps never fall behind our own last transaction, even when the system's clock was set back while we were away.
     private func restoreClock() throws(StoreError) {
-        let statement = try connection.prepareUncached(
-            "SELECT timestamp FROM __patina_versions WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1")
-        try statement.bind(1, Bookkeeping.versionID(ownSite, 1))
-        try statement.bind(2, Bookkeeping.versionID(ownSite, Bookkeeping.lastVersion))
-        guard try statement.step() else { return }
-        let last = HybridTimestamp(ntp64: statement.unsigned(0))
+        guard let last = try Bookkeeping.readNewestTimestamp(connection, site: ownSite) else { return }
         clock.observe(last, wall: last.unixNanoseconds)
     }
 }

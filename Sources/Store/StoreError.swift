@@ -21,13 +21,19 @@ public enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The store or reader was closed.
     case closed
 
-    /// True when the storage itself is broken (disk full, I/O error, corruption): retrying is pointless.
+    /// True when the storage itself is broken (I/O error, corruption): retrying is pointless, and what SQLite knows in memory may differ
+    /// from what is on the disk. The store is of no more use; opening the database again finds everything that was acknowledged.
     public var isFatal: Bool {
         switch self {
         case .corrupt: true
-        case .sqlite(let code, _, _): [7, 10, 11, 13, 14, 26].contains(code & 0xFF)
+        case .sqlite(let code, _, _): [7, 10, 11, 14, 26].contains(code & 0xFF)
         case .schema, .notReadOnly, .statementRefused, .parameter, .tooLarge, .interrupted, .busy, .closed: false
         }
+    }
+
+    /// True when the disk is full. The transaction has left no trace; the same may succeed once there is room. Reading goes on.
+    public var isOutOfSpace: Bool {
+        if case .sqlite(let code, _, _) = self { code & 0xFF == 13 } else { false }
     }
 
     public var description: String {

@@ -6,18 +6,21 @@ extension Store {
     /// Sets up a fresh connection: journal, durability, caches.
     static func configure(_ connection: Connection, _ location: StoreLocation, _ options: StoreOptions) throws(StoreError) {
         if options.simulated { _ = patina_sqlite3_db_config_lookaside(connection.handle, 0, 0) }
+        // Takes effect in a new database only.
+        try connection.execute("PRAGMA page_size = \(options.simulated ? 1_024 : 4_096)")
         switch location {
-        case .file:
+        case .file, .virtual, .immutable:
             sqlite3_busy_timeout(connection.handle, 5_000)
             // Takes effect in a new database only.
             try connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             try connection.execute("PRAGMA journal_mode = WAL")
             try connection.execute("PRAGMA journal_size_limit = \(options.logBytes)")
-            if !options.simulated { try connection.execute("PRAGMA mmap_size = 8589934592") }
+            if case .file = location, !options.simulated { try connection.execute("PRAGMA mmap_size = 8589934592") }
         case .memory:
-            try connection.execute("PRAGMA page_size = \(options.simulated ? 1_024 : 4_096)")
             try connection.execute("PRAGMA journal_mode = MEMORY")
         }
+        // So that small simulated databases meet checkpoints too.
+        if options.simulated { try connection.execute("PRAGMA wal_autocheckpoint = 200") }
         try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
         try connection.execute("PRAGMA cache_size = -\(options.simulated ? 32 : options.cacheKiB)")
         try connection.execute("PRAGMA temp_store = MEMORY")
@@ -25,8 +28,21 @@ extension Store {
         try connection.execute("PRAGMA trusted_schema = ON")
     }
 
+    /// What opening the database found out.
+    struct Identity {
+        var site: Int64
+        /// The generation of this opening, and where our version numbers go on.
+        var plan: VersionPlan
+        /// Versions up to this one may be given out.
+        var reserved: UInt64
+    }
+
     /// Creates our tables in a new database, and counts this opening. What this returns is durable, whatever `synchronous` says.
-    static func openIdentity(_ connection: Connection, _ options: StoreOptions) throws(StoreError) -> (site: Int64, generation: UInt64) {
+    ///
+    /// - Parameter reservation: written before the database counts the opening, so that it is never behind the database; nil in memory.
+    static func openIdentity(
+        _ connection: Connection, _ options: StoreOptions, _ reservation: ReservationFile?
+    ) throws(StoreError) -> Identity {
         try connection.execute("PRAGMA synchronous = FULL")
         try connection.execute("BEGIN IMMEDIATE")
         do throws(StoreError) {
@@ -46,14 +62,35 @@ extension Store {
                 throw .corrupt(
                     message: "\(connection.name): written in format \(format); this version of Patina reads format \(Bookkeeping.format)")
             }
-            try Bookkeeping.writeMeta(connection, "generation", generation + 1)
+            let facts = try versionFacts(connection, site: site, generation: generation, options)
+            let plan = if let reservation { VersionPlan(facts, found: reservation.found) } else { VersionPlan(unreserved: facts) }
+            let reserved = plan.floor + VersionReservation.block
+            try reservation?.write(VersionReservation(actor: facts.actor, generation: plan.generation, versions: reserved))
+            try Bookkeeping.writeMeta(connection, "generation", Int64(plan.generation))
+            if facts.isRestored { try Bookkeeping.writeMeta(connection, Bookkeeping.restoredKey, 0) }
             try connection.execute("COMMIT")
             try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
-            return (site, UInt64(generation) + 1)
+            return Identity(site: site, plan: plan, reserved: reserved)
         } catch {
             connection.rollBack()
             throw error
         }
+    }
+
+    private static func versionFacts(
+        _ connection: Connection, site: Int64, generation: Int64, _ options: StoreOptions
+    ) throws(StoreError) -> VersionPlan.Facts {
+        let sites = SiteTable()
+        try sites.reload(connection)
+        guard site >= 0, site < Int64(sites.count), generation >= 0 else {
+            throw .corrupt(message: "\(connection.name): the database's own actor is not among its sites")
+        }
+        let own = Int(site)
+        let isRestored = try Bookkeeping.readMeta(connection, Bookkeeping.restoredKey) ?? 0
+        return VersionPlan.Facts(
+            actor: sites.actors[own], generation: UInt64(generation), head: try Bookkeeping.readHead(connection, site: own),
+            newest: try Bookkeeping.readNewestTimestamp(connection, site: own)?.unixNanoseconds, isRestored: isRestored != 0,
+            wall: options.wallClock())
     }
 
     private static func create(_ connection: Connection, _ options: StoreOptions) throws(StoreError) {

@@ -5,6 +5,10 @@ import PatinaProtocol
 public enum StoreLocation: Hashable, Sendable {
     /// A file, created when missing. The directory must exist.
     case file(String)
+    /// A file that nobody writes and that has no log: read without locks, and without leaving anything beside it. For readers only.
+    case immutable(String)
+    /// A file behind a SQLite VFS that was registered under a name: how the simulator gives a store a disk of its own.
+    case virtual(vfs: String, path: String)
     /// Memory, shared by name within the process. The content lives as long as a connection to it does; see `MemoryAnchor`.
     case memory(name: String)
 }
@@ -39,6 +43,9 @@ public struct StoreOptions: Sendable {
     public var identity: ActorID?
     /// For many stores in one process: small pages and caches, no memory mapping, nothing that depends on the time of day.
     public var simulated = false
+
+    /// For the tests that must see what happens without it: no reservation of version numbers is kept.
+    var reservesVersions = true
 
     public init() {}
 }

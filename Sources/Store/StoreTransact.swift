@@ -68,9 +68,8 @@ extension Store {
     func flush(_ results: [StatementResult]) throws(StoreError) -> TransactionOutcome {
         let timestamp = clock.tick(wall: options.wallClock())
         var outcome = TransactionOutcome(results: results, version: nil, timestamp: timestamp, chunks: [])
-        let next = ledger.head(of: actor) + 1
         if !context.buffer.isEmpty {
-            guard next <= Bookkeeping.lastVersion else { throw .tooLarge(message: "the actor's version numbers are used up") }
+            let next = try nextVersion()
             context.setCapturing(false)
             let clocks = clocks
             var folder = TransactionFolder(context.buffer, tables: catalog.tables, clocks: clocks, site: ownSite, version: next)

@@ -122,6 +122,7 @@ private struct TransactionGroup {
         do throws(StoreError) {
             try store.connection.statement(.commit).run()
         } catch {
+            store.burnVersion()
             store.connection.rollBack()
             store.abandonCapture()
             store.note(error)

@@ -9,22 +9,47 @@ extension Store {
     /// buffered chunks are what the ledger says; no chunk of a complete version is left; the unfolded clocks in memory are those on disk.
     public func verify() throws(StoreError) -> [String] {
         try checkUsable()
-        var verifier = Verifier(store: self)
+        var verifier = Verifier(
+            CheckedDatabase(
+                connection: connection, catalog: catalog, sites: sites, overlay: overlay, ledger: ledger, waiting: waiting),
+            progress: { _, _ in })
         try verifier.run()
         return verifier.violations
     }
 }
 
-/// One run of `Store.verify`.
-private struct Verifier {
-    let store: Store
-    private(set) var violations: [String] = []
-    /// Versions with a row, by row id: their last sequence number and the rows that they list.
-    private var versions: [Int64: (last: UInt64, listed: Set<ListedRow.Located>)] = [:]
+/// What is checked: what an open store knows of its database, or what was read from a file.
+struct CheckedDatabase {
+    let connection: Connection
+    let catalog: Catalog
+    let sites: SiteTable
+    let overlay: ClockOverlay
+    let ledger: VersionLedger
+    let waiting: WaitingTotals
 
-    init(store: Store) { self.store = store }
+    var clocks: ClockTables { ClockTables(sites: sites, overlay: overlay, connection: connection, catalog: catalog) }
+}
+
+/// One run of `Store.verify` or of `DatabaseCheck`.
+struct Verifier {
+    let store: CheckedDatabase
+    private(set) var violations: [String] = []
+    /// Versions with a row, by row id: their last sequence numbers.
+    private var versions: [Int64: UInt64] = [:]
+    /// Every row that some version lists, as a hash of both: eight bytes each, so that large files can be checked. A row that is missing
+    /// goes unnoticed if its hash meets another one's.
+    private var listed: Set<UInt64> = []
+    /// Called with what is being looked at and how much of it is done, now and then.
+    private let progress: (_ what: String, _ done: Int64) -> Void
+    private static let progressStride: Int64 = 100_000
+
+    init(_ database: CheckedDatabase, progress: @escaping (_ what: String, _ done: Int64) -> Void) {
+        store = database
+        self.progress = progress
+    }
 
     mutating func run() throws(StoreError) {
+        progress("pages", 0)
         let check = try store.connection.prepareUncached("PRAGMA integrity_check(10)")
         while try check.step() {
             if check.text(0) != "ok" { violations.append("sqlite: \(check.text(0))") }
@@ -54,28 +79,29 @@ private struct Verifier {
             if !store.ledger.isComplete(store.sites.actors[site], version) {
                 violations.append("version \(name(site, version)) has a row and is not complete in the ledger")
             }
-            var listed = Set<ListedRow.Located>()
+            if versions.count % Int(Self.progressStride) == 0 { progress("versions", Int64(versions.count)) }
+            var rows: [UInt64] = []
             do {
-                try KeyList.forEach(statement.blob(2), in: store.catalog) { table, row in
-                    listed.insert(ListedRow.Located(table: table, row: row))
-                }
+                try KeyList.forEach(statement.blob(2), in: store.catalog) { table, row in rows.append(row.hash(in: table, version: id)) }
             } catch {
                 violations.append("the key list of version \(name(site, version)) is damaged: \(error.reason)")
             }
-            versions[id] = (statement.unsigned(1), listed)
+            listed.formUnion(rows)
+            versions[id] = statement.unsigned(1)
         }
     }
 
     private mutating func checkOrigin(_ what: String, _ site: Int, _ version: UInt64, _ sequence: UInt64, _ table: Table, _ row: ListedRow)
     {
-        guard let known = versions[Bookkeeping.versionID(site, version)] else {
+        let id = Bookkeeping.versionID(site, version)
+        guard let last = versions[id] else {
             violations.append("\(what) is of version \(name(site, version)), which has no row")
             return
         }
-        if sequence > known.last {
+        if sequence > last {
             violations.append("\(what) has sequence number \(sequence), behind the end of version \(name(site, version))")
         }
-        if !known.listed.contains(ListedRow.Located(table: table.id, row: row)) {
+        if !listed.contains(row.hash(in: table.id, version: id)) {
             violations.append("\(what) is missing in the key list of version \(name(site, version))")
         }
     }
@@ -87,6 +113,7 @@ private struct Verifier {
         let statement = try store.connection.prepareUncached("SELECT \(rowid), \(columns) FROM \(quoted(table.name))")
         var rows: Int64 = 0
         while try statement.step() {
+            if rows % Self.progressStride == 0 { progress("table \(table.name)", rows) }
             rows += 1
             var key: [UInt8] = [UInt8(table.keyColumns.count)]
             for offset in table.keyColumns.indices { statement.appendKeyColumn(Int32(1 + offset), to: &key) }
@@ -227,9 +254,22 @@ private struct Verifier {
 }
 
 extension ListedRow {
-    /// A listed row with the id of its table.
-    struct Located: Hashable {
-        let table: Int64
-        let row: ListedRow
+    /// The row in the key list of a version, as a number.
+    fileprivate func hash(in table: Int64, version: Int64) -> UInt64 {
+        var hasher = Fingerprint.Hasher(seed: 0x6C69_7374)
+        hasher.combine(UInt64(bitPattern: version))
+        hasher.combine(UInt64(bitPattern: table))
+        switch self {
+        case .rowid(let rowid):
+            hasher.combine(1)
+            hasher.combine(UInt64(bitPattern: rowid))
+        case .packedKey(let key):
+            hasher.combine(2)
+            hasher.combine(key)
+        case .deleted(let key):
+            hasher.combine(3)
+            hasher.combine(key)
+        }
+        return hasher.finish().low
     }
 }

@@ -148,7 +148,7 @@ struct TransactTogetherTests {
         try store.expectSound()
     }
 
-    @Test("together: a commit that fails fails all, and their versions are free again")
+    @Test("together: a commit that fails fails all, and uses their versions up")
     func commitFails() throws {
         let harness = StoreHarness("together-commit")
         let store = try harness.store(schema: Self.schema)
@@ -169,7 +169,7 @@ struct TransactTogetherTests {
         #expect(results.count == 2)
         for result in results { #expect(throws: StoreError.self) { try result.get() } }
         #expect(store.ledger.head(of: store.actor) == 0)
-        #expect(try store.run("INSERT INTO r VALUES (5, 5)").version == 1)
+        #expect(try store.run("INSERT INTO r VALUES (5, 5)").version == 3)
         try store.expectSound()
     }
 }

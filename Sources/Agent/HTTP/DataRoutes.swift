@@ -24,7 +24,7 @@ extension APIResponder {
             switch error {
             // What SQLite says about the statement itself, before it ran.
             case .sqlite, .notReadOnly, .statementRefused:
-                return .error(error.isFatal ? .internalServerError : .badRequest, error.description)
+                return .error(error.isFatal || error.isOutOfSpace ? .internalServerError : .badRequest, error.description)
             case .busy, .closed:
                 return .error(.serviceUnavailable, error.description)
             case .parameter, .schema, .corrupt, .tooLarge, .interrupted:

@@ -190,6 +190,7 @@ extension Check.Occasion {
         case .malformedInput: 7
         case .chunkRefused: 8
         case .storeFailed: 9
+        case .versionReused: 10
         }
     }
 }

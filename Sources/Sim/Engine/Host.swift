@@ -15,7 +15,8 @@ final class VirtualClock: @unchecked Sendable {
 final class Host {
     let index: Int
     let address: Address
-    let identity: ActorID
+    /// Another one once the disk has been wiped.
+    var identity: ActorID
     let bootstrap: [Address]
     /// Name of the in-memory database, unique in this process.
     let storeName: String
@@ -47,6 +48,16 @@ final class Host {
     var schemaChange: SchemaChange?
     /// A step of the store's upkeep is on its way.
     var isUpkeepScheduled = false
+    /// In scenarios that break disks.
+    var disk: SimulatedDisk?
+    /// How long a sync takes while the disk is slow.
+    var syncTime: ClosedRange<Duration>?
+    /// The disk may have lost what was acknowledged: no more is promised than that peers still have it.
+    var hasLostData = false
+    /// Who writes here, for the record of acknowledged writes: another one after data was lost, because what it writes then knows
+    /// nothing of what it wrote before. The machine is this modulo the number of machines.
+    var writer: Int
+    static let databasePath = "state.db"
     /// When the disk has written everything that it was given.
     var diskFree = Instant.zero
     /// Draws the disk's latencies.
@@ -69,6 +80,7 @@ final class Host {
         startAt: Instant, random: Random
     ) {
         self.index = index
+        writer = index
         self.address = address
         self.bootstrap = bootstrap
         self.storeName = storeName

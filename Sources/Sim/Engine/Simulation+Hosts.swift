@@ -14,15 +14,15 @@ extension Simulation {
         options.wallClock = { wall.nanoseconds }
         options.identity = host.identity
         options.simulated = true
+        options.synchronous = host.settings.machine.synchronous
         do throws(StoreError) {
-            if host.anchor == nil { host.anchor = try MemoryAnchor(name: host.storeName) }
-            let store = try Store(.memory(name: host.storeName), options: options)
+            let store = try Store(try storeLocation(of: host), options: options)
             try applySchema(to: store, of: host)
             let members = try store.members()
             host.life += 1
             var seeds = host.nodeRandom.fork("life", UInt64(host.life))
             var configuration = NodeConfiguration(
-                actor: host.identity, address: host.address, generation: store.generation, bootstrap: host.bootstrap,
+                actor: store.actor, address: host.address, generation: store.generation, bootstrap: host.bootstrap,
                 membership: host.settings.membership, broadcast: host.settings.broadcast, sync: host.settings.sync,
                 limits: host.settings.limits, seed: seeds.next())
             configuration.cluster = 1
@@ -32,6 +32,7 @@ extension Simulation {
             host.upSince = clock.now
             host.diskFree = clock.now
         } catch {
+            if openingFailed(at: host, error) { return }
             storeFailures.append("node:\(host.index) could not open its store at \(clock.now): \(error)")
             return
         }
@@ -48,6 +49,7 @@ extension Simulation {
         trace.record(.crashed, host: host.index, at: clock.now)
         recorder?.changed(host.index, to: .down, at: clock.now)
         host.process = nil
+        endDisk(of: host)
         process.store.close()
         host.inbox = Inbox()
         host.busyUntil = clock.now
@@ -108,6 +110,7 @@ extension Simulation {
         } else {
             result = process.store.perform(operation)
         }
+        chargeSyncs(to: host)
         trace.record(.stored, host: host.index, at: clock.now)
         trace.record(number: token.number)
         switch result {
@@ -116,9 +119,10 @@ extension Simulation {
         case .savedMembers: break
         case .failed(let reason):
             trace.record(number: .max)
-            storeFailures.append("node:\(host.index) at \(clock.now): \(reason)")
-            checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(reason)")
+            if !storeFailed(at: host, reason) { storeFailures.append("node:\(host.index) at \(clock.now): \(reason)") }
         }
+        // The process may have ended because of it.
+        guard host.life == life, host.isUp else { return }
         deliver(.stored(token, result), to: host)
         scheduleUpkeep(of: host)
     }
@@ -159,10 +163,12 @@ extension Simulation {
                 metrics.transactionsRefused += 1
                 return
             }
-            storeFailures.append("node:\(host.index) at \(clock.now): a transaction failed: \(error)")
-            checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(error)")
+            if !storeFailed(at: host, "\(error)") {
+                storeFailures.append("node:\(host.index) at \(clock.now): a transaction failed: \(error)")
+            }
             return
         }
+        chargeSyncs(to: host)
         trace.record(.transaction, host: host.index, at: clock.now)
         metrics.transactionsAcknowledged += 1
         guard let version = outcome.version else { return }
@@ -172,7 +178,10 @@ extension Simulation {
         rows.reserveCapacity(transaction.rows.count)
         for (row, result) in zip(transaction.rows, outcome.results) where result.rowsAffected > 0 { rows.append(row) }
         noteForOracle(outcome, version: version, by: host)
-        acknowledged.record(host: host.index, actor: host.identity, version: version, rows: rows)
+        if host.disk != nil, let reuse = versions.record(process.store.actor, version, at: clock.now) {
+            checks.occurred(.versionReused, at: clock.now, "node:\(host.index): \(reuse)")
+        }
+        acknowledged.record(host: host.writer, actor: host.identity, version: version, rows: rows)
         metrics.acknowledged(version: version, by: host.index, at: clock.now)
         recorder?.note(host.index, .broadcast, "commits version \(version)", at: clock.now)
         if let mutant {

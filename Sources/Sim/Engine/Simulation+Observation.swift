@@ -156,7 +156,7 @@ extension Simulation {
         if let store = host.process?.store {
             checkBookkeeping(of: store, at: host)
             checkState(of: host)
-            if checks.watches(.noAcknowledgedWriteLost),
+            if checks.watches(.noAcknowledgedWriteLost), !host.hasLostData,
                 let missing = acknowledged.missing(from: store.ledger, onlyHost: host.index)
             {
                 checks.violated(.noAcknowledgedWriteLost, at: clock.now, "node:\(host.index) itself lacks \(missing)")

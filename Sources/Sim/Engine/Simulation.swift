@@ -1,3 +1,4 @@
+import OrderedCollections
 import PatinaProtocol
 import PatinaStore
 
@@ -22,6 +23,9 @@ public final class Simulation {
     var applications = AppliedOnce()
     var departures = Departures()
     var incarnations = Incarnations()
+    var versions = VersionRegister()
+    /// Copies of disks for faults that put them back, by the mark of the fault and by node.
+    var backups: [UInt64: [Int: OrderedDictionary<String, [UInt8]>]] = [:]
     var connections: [Connection] = []
     var sessions = SessionTable()
     /// Seeds the cuts of session bytes.

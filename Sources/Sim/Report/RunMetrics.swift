@@ -51,10 +51,14 @@ struct RunMetrics {
     private(set) var detection = Histogram()
 
     private let nodes: Int
-    /// For each node when its versions were acknowledged, and how many others have applied them; index is version - 1.
-    private var acknowledgements: [[Int64]]
-    private var applications: [[UInt32]]
+    /// For each node, by version, when it was acknowledged, and how many others have applied it. Looked up by key only: numbers may jump.
+    private var acknowledgements: [[UInt64: Acknowledged]]
     private var crashedAt: [Instant?]
+
+    private struct Acknowledged {
+        var at: Instant
+        var applications: UInt32 = 0
+    }
 
     struct Classes {
         var messages = [UInt64](repeating: 0, count: Measurement.MessageClass.allCases.count)
@@ -63,8 +67,7 @@ struct RunMetrics {
 
     init(nodes: Int) {
         self.nodes = nodes
-        acknowledgements = Array(repeating: [], count: nodes)
-        applications = Array(repeating: [], count: nodes)
+        acknowledgements = Array(repeating: [:], count: nodes)
         crashedAt = Array(repeating: nil, count: nodes)
     }
 
@@ -97,26 +100,19 @@ struct RunMetrics {
     }
 
     mutating func acknowledged(version: UInt64, by node: Int, at now: Instant) {
-        let index = Int(version) - 1
-        while acknowledgements[node].count <= index {
-            acknowledgements[node].append(-1)
-            applications[node].append(0)
-        }
-        acknowledgements[node][index] = now.nanoseconds
+        acknowledgements[node][version] = Acknowledged(at: now)
         versionsAcknowledged += 1
     }
 
     /// A version of `origin` became visible at another node. `quietSince`: since when no fault has been active; nil while one is.
     /// Returns how long that took; nil when nobody was told that the version is committed.
     mutating func applied(version: UInt64, of origin: Int, at now: Instant, quietSince: Instant?) -> Duration? {
-        let index = Int(version) - 1
-        guard index < acknowledgements[origin].count, acknowledgements[origin][index] >= 0 else { return nil }
-        let start = Instant(nanoseconds: acknowledgements[origin][index])
+        guard let start = acknowledgements[origin][version]?.at else { return nil }
         let latency = now - start
         propagation.record(latency)
         if let quietSince, quietSince < start { undisturbed.record(latency) }
-        applications[origin][index] += 1
-        if applications[origin][index] == UInt32(nodes - 1) { coverage.record(latency) }
+        acknowledgements[origin][version]?.applications += 1
+        if acknowledgements[origin][version]?.applications == UInt32(nodes - 1) { coverage.record(latency) }
         return latency
     }
 

@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaStore
 import PatinaTOML
 
 /// What a scenario says of its nodes: the protocol's own configuration, and what the simulated machine is like.
@@ -17,6 +18,10 @@ public struct NodeSettings: Hashable, Sendable {
         public var diskWrite: ClosedRange<Duration> = .microseconds(300)...(.microseconds(900))
         /// How long a read takes; reads do not wait for each other.
         public var diskRead: ClosedRange<Duration> = .microseconds(100)...(.microseconds(400))
+        /// How durable a store makes an acknowledged transaction. Matters where disks can lose data.
+        public var synchronous = Synchronous.normal
+        /// The machine has a disk that can lose data although no fault breaks it.
+        public var hasDisk = false
         /// How far a wall clock may be off in either direction. Each machine draws its own error.
         public var clockSkew: Duration = .zero
         /// How fast a wall clock may gain or lose, in millionths, either way. Each machine draws its own rate.
@@ -108,6 +113,20 @@ struct NodeKey: Sendable {
     private static let machine: [NodeKey] = [
         durations("disk.write", \.machine.diskWrite),
         durations("disk.read", \.machine.diskRead),
+        NodeKey(name: "disk.synchronous", example: "\"normal\" or \"full\"") { value, settings in
+            guard case .string(let text) = value, let synchronous = Synchronous(rawValue: text) else { return false }
+            settings.machine.synchronous = synchronous
+            return true
+        } text: {
+            "\"\($0.machine.synchronous.rawValue)\""
+        },
+        NodeKey(name: "disk.simulated", example: "true or false") { value, settings in
+            guard case .boolean(let simulated) = value else { return false }
+            settings.machine.hasDisk = simulated
+            return true
+        } text: {
+            "\($0.machine.hasDisk)"
+        },
         duration("clock.skew", \.machine.clockSkew),
         NodeKey(name: "clock.drift", example: "a rate up to \"100000ppm\"") { value, settings in
             guard case .string(let text) = value, let parts = Quantity.partsPerMillion(text) else { return false }

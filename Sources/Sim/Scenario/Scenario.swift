@@ -54,6 +54,9 @@ public struct Scenario: Hashable, Sendable {
         }
     }
 
+    /// Each machine has a disk that can lose data, rather than a database in memory: when a fault breaks disks, or when `[node]` asks.
+    var hasDisks: Bool { node.machine.hasDisk || faults.contains { fault in FaultKind.disks.contains { $0.name == fault.kind } } }
+
     /// SHA-256 of the canonical form, in hexadecimal.
     public var hash: String {
         var hasher = SHA256()
@@ -224,6 +227,8 @@ public enum Check: Hashable, Sendable {
         case malformedInput = "malformed-input"
         case chunkRefused = "chunk-refused"
         case storeFailed = "store-failed"
+        /// Two transactions were given one version number of one actor.
+        case versionReused = "version-reused"
     }
 
     /// What the report calls the check.

@@ -9,6 +9,9 @@ enum Bookkeeping {
     /// The layout of our tables. A database of another layout is refused.
     static let format: Int64 = 3
 
+    /// The row of `__patina_meta` that says, while it is not 0, that the database was brought back from a backup and not opened since.
+    static let restoredKey = "restored"
+
     static func versionID(_ site: Int, _ version: UInt64) -> Int64 { Int64(site) << Int64(versionBits) | Int64(version) }
     static func version(ofID id: Int64) -> UInt64 { UInt64(id) & lastVersion }
 
@@ -100,6 +103,26 @@ enum Bookkeeping {
         guard try last.step() else { return 0 }
         defer { last.reset() }
         return last.unsigned(0)
+    }
+
+    /// The highest version of a site of which anything is on disk; 0 when nothing is.
+    static func readHead(_ connection: Connection, site: Int) throws(StoreError) -> UInt64 {
+        let statement = try connection.statement("SELECT coalesce(max(version), 0) FROM __patina_chunks WHERE site = ?1")
+        try statement.bind(1, site)
+        let buffered = try statement.step() ? statement.unsigned(0) : 0
+        statement.reset()
+        return max(buffered, try readComplete(connection, site: site).max ?? 0)
+    }
+
+    /// When the highest version of a site that has a row was written; nil when none has.
+    static func readNewestTimestamp(_ connection: Connection, site: Int) throws(StoreError) -> HybridTimestamp? {
+        let statement = try connection.statement(
+            "SELECT timestamp FROM __patina_versions WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT 1")
+        try statement.bind(1, versionID(site, 1))
+        try statement.bind(2, versionID(site, lastVersion))
+        guard try statement.step() else { return nil }
+        defer { statement.reset() }
+        return HybridTimestamp(ntp64: statement.unsigned(0))
     }
 
     // MARK: Buffered chunks

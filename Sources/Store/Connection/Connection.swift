@@ -18,13 +18,22 @@ final class Connection {
     /// tries to write fails while it compiles the statement, with an error that says why.
     static let guardFunction = "this_table_is_replicated_and_written_only_through_patina"
 
-    init(_ location: StoreLocation, readOnly: Bool, userStatementLimit: Int) throws(StoreError) {
+    /// - Parameter definesGuard: for a connection that has to evaluate the guard indexes without writing, as a check does.
+    init(_ location: StoreLocation, readOnly: Bool, userStatementLimit: Int, definesGuard: Bool = false) throws(StoreError) {
         var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let path: String
+        var vfs: String?
         switch location {
         case .file(let file):
             path = file
             name = file
+            flags |= readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+        case .immutable(let file):
+            path = "file:\(Self.percentEncoded(file))?immutable=1"
+            name = file
+            flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READONLY
+        case .virtual(let virtual, let file):
+            (path, name, vfs) = (file, file, virtual)
             flags |= readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
         case .memory(let memoryName):
             // Names that begin with a slash are shared within the process.
@@ -34,7 +43,7 @@ final class Connection {
         }
         userStatements = StatementCache(limit: userStatementLimit)
         var opened: OpaquePointer?
-        let code = sqlite3_open_v2(path, &opened, flags, nil)
+        let code = sqlite3_open_v2(path, &opened, flags, vfs)
         guard let opened else { throw .sqlite(code: code, message: "\(name): out of memory", sql: nil) }
         guard code == SQLITE_OK else {
             let message = String(cString: sqlite3_errmsg(opened))
@@ -43,7 +52,7 @@ final class Connection {
         }
         handle = opened
         interrupter = Interrupter(opened)
-        if !readOnly {
+        if !readOnly || definesGuard {
             // Always false, so that the guard indexes stay empty. A reader does not define it and cannot write by mistake either.
             let function: @convention(c) (OpaquePointer?, Int32, UnsafeMutablePointer<OpaquePointer?>?) -> Void = { context, _, _ in
                 sqlite3_result_int(context, 0)

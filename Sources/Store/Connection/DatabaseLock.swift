@@ -18,5 +18,14 @@ final class DatabaseLock {
         }
     }
 
+    /// Holds the lock while somebody reads the file and nobody may write it. Nothing is made when no store ever locked it.
+    init?(existing path: String) throws(StoreError) {
+        descriptor = open(path + ".lock", O_RDWR | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            throw .busy(message: "\(path): an agent has this database open; stop it first, or check a backup of the database")
+        }
+    }
+
     deinit { if descriptor >= 0 { close(descriptor) } }
 }

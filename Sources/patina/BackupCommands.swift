@@ -50,11 +50,11 @@ struct RestoreCommand: AsyncParsableCommand {
         abstract: "Replaces the database by a backup; the agent must be stopped.",
         discussion: """
             Without an option the agent comes back as a new actor: what the former one wrote stays in the cluster under its name. With \
-            --self-actor-id it goes on as the actor of the database that is replaced, and with --actor-id as any other. It then never gives out \
-            a version number again that it may have given out after the backup, and learns its own later writes from its peers.
+            --self-actor-id it goes on as the actor of the database that is replaced, and with --actor-id as any other. It then never \
+            gives out a version number again that it may have given out after the backup, and learns its own later writes from its peers.
 
-            The backup stays as it is. Programs that have the database open for reading see the old rows until the restored ones are there, \
-            all at once. When the command is interrupted, the database is what it was, or the restored one.
+            The backup stays as it is. Programs that have the database open for reading see the old rows until the restored ones are \
+            there, all at once. When the command is interrupted, the database is what it was, or the restored one.
             """)
 
     @OptionGroup(title: "Global options") var global: GlobalOptions

@@ -3,11 +3,11 @@ import PatinaAgent
 
 struct Reload: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Makes the agent on this host read its schema files again.",
+        commandName: "reload", abstract: "Makes the agent on this host read its schema files again.",
         discussion: """
-            Tables, columns and indexes that are new are created. A column that is gone or different, and a table that DROP TABLE IF EXISTS \
-            names, is an error unless destructive changes are allowed: here, or by db.allow_destructive_schema in the configuration. What such \
-            a column or table held is then lost on this node; other nodes do what their own files say.
+            Tables, columns and indexes that are new are created. A column that is gone or different, and a table that DROP TABLE IF \
+            EXISTS names, is an error unless destructive changes are allowed: here, or by db.allow_destructive_schema in the \
+            configuration. What such a column or table held is then lost on this node; other nodes do what their own files say.
             """)
 
     @OptionGroup(title: "Global options") var global: GlobalOptions

@@ -67,7 +67,8 @@ enum PureModules {
     }
 
     /// True when the code line has the identifier as a whole word, not as a part of another one. Calls that are given their source
-    /// of randomness (`using:`) and member names that happen to equal a keyword (`.actor`, `actor:`) do not count.
+    /// of randomness (`using:`) or are made of it (`random.shuffle(&nodes)`), and member names that happen to equal a keyword
+    /// (`.actor`, `actor:`), do not count.
     static func mentions(_ line: Substring, _ identifier: String) -> Bool {
         var rest = line
         while let range = rest.firstRange(of: identifier) {
@@ -77,7 +78,7 @@ enum PureModules {
             rest = rest[range.upperBound...]
             if identifier.first?.isLetter == true, let before, isWordPart(before) { continue }
             if identifier.last?.isLetter == true, let after, isWordPart(after) { continue }
-            if identifier.hasPrefix("."), line.contains("using:") { continue }
+            if identifier.hasPrefix("."), line.contains("using:") || line.contains("andom\(identifier)&") { continue }
             if contextual.contains(identifier), !isKeyword(identifier, before: before, after: after, in: line) { continue }
             return true
         }

@@ -4,8 +4,8 @@ import Testing
 @testable import PatinaStore
 
 /// Goal: it cannot be told from outside whether the clocks of a row are in its table, or wait in the log of a version.
-/// Method: random histories run on two stores, one of which folds after every transaction and one that waits; rows, clocks, chunks and what is
-/// served must be equal at every step, the store is opened anew now and then, and `verify` runs all along.
+/// Method: random histories run on two stores, one of which folds after every transaction and one that waits; rows, clocks, chunks
+/// and what is served must be equal at every step, the store is opened anew now and then, and `verify` runs all along.
 @Suite("ClockFolding")
 struct ClockFoldingTests {
     private static let schema = """

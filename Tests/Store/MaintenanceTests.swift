@@ -120,7 +120,10 @@ struct MaintenanceTests {
         defer { store.close() }
         let rows = Store.maintenanceRows * 2 + 7
         try store.run(
-            "INSERT INTO t (id) SELECT 'k' || value FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT \(rows)) SELECT value FROM n)"
+            """
+            INSERT INTO t (id) SELECT 'k' || value FROM (
+                WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT \(rows)) SELECT value FROM n)
+            """
         )
         try store.run("INSERT INTO k SELECT id, 1, 1 FROM t")
         try store.run("DELETE FROM t", "DELETE FROM k")
@@ -343,7 +346,10 @@ struct MaintenanceTests {
         defer { store.close() }
         let rows = Store.maintenanceRows * 3 + 5
         let fill =
-            "SELECT 'k' || value, 1 FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT \(rows)) SELECT value FROM n)"
+            """
+            SELECT 'k' || value, 1 FROM (
+                WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT \(rows)) SELECT value FROM n)
+            """
         try store.run("INSERT INTO t (id, v) \(fill)")
         // All but the last row, whose cells are what is left.
         try store.run("UPDATE t SET v = 2, w = 2 WHERE id <> 'k\(rows)'")
@@ -370,7 +376,10 @@ struct MaintenanceTests {
         defer { store.close() }
         _ = try store.applySchema([SchemaFile(path: "s", text: Self.schema)])
         try store.run(
-            "INSERT INTO t (id, w) SELECT 'k' || value, zeroblob(3000) FROM (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 600) SELECT value FROM n)"
+            """
+            INSERT INTO t (id, w) SELECT 'k' || value, zeroblob(3000) FROM (
+                WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT 600) SELECT value FROM n)
+            """
         )
         try store.run("DELETE FROM t WHERE id <> 'k1'")
         let (free, pages) = (

@@ -1,7 +1,7 @@
 /// Which list of members is persisted, and whether a newer one should be.
 ///
-/// The list is what a restarted node looks for its cluster with when no bootstrap address answers. For that a sample does as well as the whole
-/// cluster, and costs each of thousands of nodes a hundred rows instead of thousands after every change.
+/// The list is what a restarted node looks for its cluster with when no bootstrap address answers. For that a sample does as well
+/// as the whole cluster, and costs each of thousands of nodes a hundred rows instead of thousands after every change.
 struct MemberList: Sendable {
     private var persisted: [MemberRecord]
     /// True while the store has a list in hand.

@@ -2,8 +2,9 @@ import PatinaProtocol
 
 /// The checker `gaps-well-formed`.
 ///
-/// Verified for every actor that a node knows: complete ranges ascend, do not touch and start at 1 or later; a partial version is not complete,
-/// and what has come of it lies within it and is not all of it. Not verified: that it is true; that is `bookkeeping-matches-rows`.
+/// Verified for every actor that a node knows: complete ranges ascend, do not touch and start at 1 or later; a partial version is
+/// not complete, and what has come of it lies within it and is not all of it. Not verified: that it is true; that is
+/// `bookkeeping-matches-rows`.
 enum GapShape {
     static func problem(_ ledger: VersionLedger) -> String? {
         for actor in ledger.actors {

@@ -70,9 +70,9 @@ extension FaultKind {
         FaultKind(
             "partition-bridge", "two halves, and one node between them that hears both", keys: [], engines: [.sim, .live]
         ) { planning in
-            let half = planning.draw((planning.nodeCount + 1) / 2)
-            let bridge = half[0]
-            let first = Set(half.dropFirst())
+            let drawn = planning.draw((planning.nodeCount + 1) / 2)
+            let bridge = drawn[0]
+            let first = Set(drawn.dropFirst())
             return planning.sides(
                 both: (0..<planning.nodeCount).map { $0 == bridge ? Partition.noSide : first.contains($0) ? 0 : 1 })
         },

@@ -1,9 +1,10 @@
 /// A mistake that a simulated cluster is made to have, so that the checkers can show that they find it.
 ///
-/// Nearly all of them sit at the border of a node: in the events that it is given, in the effects that it has, in what its store is asked and
-/// answers. A mistake in the code that makes these values looks the same from there, and the agent carries nothing of it: this file belongs
-/// to the simulator. The few that need the inside of SWIM are bits of `MembershipConfiguration.mutants`, which is `package`: no
-/// configuration file and no user of the library can set them, and they are asked about only where a claim or a suspicion changes.
+/// Nearly all of them sit at the border of a node: in the events that it is given, in the effects that it has, in what its store is
+/// asked and answers. A mistake in the code that makes these values looks the same from there, and the agent carries nothing of it:
+/// this file belongs to the simulator. The few that need the inside of SWIM are bits of `MembershipConfiguration.mutants`, which is
+/// `package`: no configuration file and no user of the library can set them, and they are asked about only where a claim or a
+/// suspicion changes.
 public enum Mutant: String, Hashable, Sendable, CaseIterable {
     // What is given to the store, and what it answers.
     case seenBeforeApplied = "seen-before-applied"

@@ -161,8 +161,8 @@ private struct Canonical {
     }
 
     static func region(_ region: Topology.Region) -> String {
-        "{ name = \(CanonicalText.quote(region.name)), lat = \(Double(region.latitude) / 1_000), lon = \(Double(region.longitude) / 1_000), "
-            + "weight = \(region.weight) }"
+        "{ name = \(CanonicalText.quote(region.name)), lat = \(Double(region.latitude) / 1_000), "
+            + "lon = \(Double(region.longitude) / 1_000), weight = \(region.weight) }"
     }
 }
 

@@ -11,8 +11,8 @@ import PatinaStore
 /// try world.expectConverged(within: .seconds(5))
 /// ```
 ///
-/// Time passes only in `run(for:)` and in what begins with `expect`. The same story and seed are the same run. What a story cannot do, such as
-/// reading a node that is down, throws a `World.Mishap` that says so.
+/// Time passes only in `run(for:)` and in what begins with `expect`. The same story and seed are the same run. What a story cannot
+/// do, such as reading a node that is down, throws a `World.Mishap` that says so.
 public final class World {
     let simulation: Simulation
     private var strikes = 1_000_000

@@ -130,13 +130,13 @@ struct TombstoneWindow {
         guard row.causalLength < collected.length else { return verdict }
         if local.causalLength == 0, written <= collected.newest + reach {
             return .refuse(
-                "table \(table.name): a change that is more than half of the tombstone retention late, of a row that is not here and may have "
-                    + "been deleted meanwhile; restore the node that made it from a backup of another one")
+                "table \(table.name): a change that is more than half of the tombstone retention late, of a row that is not here and "
+                    + "may have been deleted meanwhile; restore the node that made it from a backup of another one")
         }
         guard isWhole(row) else {
             return .refuse(
-                "table \(table.name): a change of a row that is not here; it may have been deleted while the node that made the change was away "
-                    + "for longer than half of the tombstone retention: then restore that node from a backup of another one")
+                "table \(table.name): a change of a row that is not here; it may have been deleted while the node that made the change "
+                    + "was away for longer than half of the tombstone retention: then restore that node from a backup of another one")
         }
         return verdict
     }

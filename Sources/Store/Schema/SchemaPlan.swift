@@ -45,8 +45,8 @@ struct SchemaPlan {
                     let column = change.added.first?.name ?? change.dropped.first ?? change.changed[0]
                     throw table.error(
                         """
-                        table '\(table.shape.name)' exists, is not replicated yet, and differs in column '\(column)': declare the columns that \
-                        it has, or rename or drop it with sqlite3
+                        table '\(table.shape.name)' exists, is not replicated yet, and differs in column '\(column)': declare the \
+                        columns that it has, or rename or drop it with sqlite3
                         """)
                 }
                 plan.step = .adopt
@@ -121,7 +121,8 @@ struct SchemaPlan {
             guard let difference = difference(column, declared, table, present) else { continue }
             guard declared.kind == column.kind || allowDestructive, (declared.kind == .ordinary) == (column.kind == .ordinary) else {
                 throw table.error(
-                    "won't let column '\(column.name)' of table '\(name)' become, or stop being, generated: declare a column of another name",
+                    "won't let column '\(column.name)' of table '\(name)' become, or stop being, generated: "
+                        + "declare a column of another name",
                     column: column.name)
             }
             guard allowDestructive else {

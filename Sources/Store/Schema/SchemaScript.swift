@@ -108,7 +108,8 @@ struct SchemaScript {
             throw .schema(
                 file: file, line: line,
                 message:
-                    "\(what.isEmpty ? "this" : what) is not supported: a schema has CREATE TABLE, CREATE INDEX, DROP INDEX and DROP TABLE IF EXISTS"
+                    "\(what.isEmpty ? "this" : what) is not supported: a schema has CREATE TABLE, "
+                    + "CREATE INDEX, DROP INDEX and DROP TABLE IF EXISTS"
             )
         }
     }

@@ -49,7 +49,10 @@ extension Store {
 
     private func retryWaiting(after last: (site: Int, version: UInt64)) throws(StoreError) -> [LedgerChange] {
         let statement = try connection.statement(
-            "SELECT site, version FROM __patina_waiting WHERE (site, version) > (?1, ?2) ORDER BY site, version LIMIT \(Self.retriedVersions)"
+            """
+            SELECT site, version FROM __patina_waiting WHERE (site, version) > (?1, ?2)
+            ORDER BY site, version LIMIT \(Self.retriedVersions)
+            """
         )
         try statement.bind(1, last.site)
         try statement.bind(2, last.version)

@@ -74,6 +74,14 @@ def test_backup_of_a_live_agent(workspace):
     agent.check_alive("after the backup")
 
 
+def test_restore_with_the_former_identity(workspace):
+    """Backup, more writes, restore with --self-actor-id: the node learns its own writes back, and reuses no version."""
+    restore_and_converge(workspace, ["--self-actor-id"], keeps_actor=True)
+
+
+test_restore_with_the_former_identity.seconds = 180
+
+
 def test_restore_as_a_new_actor(workspace):
     """Backup, more writes, restore without an identity: no row is lost on peers, and the node writes as somebody new."""
     restore_and_converge(workspace, [], keeps_actor=False)

@@ -15,7 +15,7 @@ struct Directory {
     /// Deletes all files; their databases must be closed.
     func empty() {
         for name in ["plain", "patina", "origin", "other"] {
-            for suffix in ["", "-wal", "-shm", ".lock"] { unlink(file(name) + suffix) }
+            for suffix in ["", "-wal", "-shm", ".lock", ".reservation"] { unlink(file(name) + suffix) }
         }
     }
 

@@ -126,11 +126,9 @@ public final class NodeRuntime: Sendable {
             logger.info(
                 "node is running",
                 metadata: ["actor": "\(opened.actor)", "address": "\(address)", "generation": "\(opened.generation)"])
-            let runtime = NodeRuntime(
+            return NodeRuntime(
                 configuration: configuration, opened: opened, readers: readers, watchdog: watchdog, fatal: fatal, driver: driver,
                 transport: transport, address: address, checkpoints: checkpoints, ownGroup: ownGroup, logger: logger)
-            Task { await runtime.keepUp() }
-            return runtime
         } catch {
             try? await ownGroup?.shutdownGracefully()
             _ = await readers.close(atMost: Patience.readers)
@@ -172,41 +170,10 @@ public final class NodeRuntime: Sendable {
     /// - Throws: `.schema` with file and line for what is not possible; nothing has changed then.
     public func reloadSchema(_ files: [SchemaFile], allowDestructive: Bool = false) async throws(StoreError) -> SchemaReport {
         let driver = driver
-        let report = try await writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in
+        return try await writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in
             let report = try store.applySchema(files, allowDestructive: allowDestructive)
             if let adoption = report.adoption { driver.loop.execute { driver.transactionCommitted(adoption.chunks) } }
             return report
-        }
-        Task { await upkeepSteps() }
-        return report
-    }
-
-    // MARK: Upkeep
-
-    /// Looks now and then whether the store has something to do by itself: after the start, and when a peer told of a dropped column.
-    private func keepUp() async {
-        repeat { await upkeepSteps() } while await ended.wait(atMost: Self.upkeepPause) == nil && !isEnding.withLock { $0 }
-    }
-
-    private static let upkeepPause = Duration.seconds(10)
-
-    /// Does the store's steps, one job of the writer each, so that transactions come in between.
-    private func upkeepSteps() async {
-        let driver = driver
-        var hasMore = true
-        while hasMore, !isEnding.withLock({ $0 }) {
-            do throws(StoreError) {
-                hasMore = try await writer.request(lane: .control, timeout: nil) { (store: Store) throws(StoreError) in
-                    guard store.needsUpkeep else { return false }
-                    let done = try store.upkeep()
-                    if !done.changes.isEmpty { driver.loop.execute { driver.deliver(.storeChanged(done.changes)) } }
-                    return done.hasMore
-                }
-            } catch {
-                if case .closed = error { return }
-                logger.warning("the store could not go on with its upkeep", metadata: ["reason": "\(error)"])
-                return
-            }
         }
     }
 

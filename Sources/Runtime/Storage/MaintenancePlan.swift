@@ -27,12 +27,15 @@ struct MaintenancePlan: Sendable {
     /// When each task is due again.
     private var due: [(task: MaintenanceTask, at: Instant)]
     private var isUpkeepNeeded = false
+    /// Upkeep that failed waits until then, or a full disk would have it tried all the time.
+    private var upkeepWait: Instant
     private var last: Instant
 
     init(_ configuration: MaintenanceConfiguration, now: Instant) {
         self.configuration = configuration
         // The first pass begins after a start has calmed down.
         due = MaintenanceTask.allCases.map { ($0, now + configuration.vacuumInterval) }
+        upkeepWait = now
         last = now
     }
 
@@ -40,8 +43,8 @@ struct MaintenancePlan: Sendable {
 
     /// When there is something to do, provided that nobody waits.
     var earliest: Instant {
-        if isUpkeepNeeded { return last }
-        return due.map(\.at).min() ?? last
+        let task = due.map(\.at).min() ?? last
+        return isUpkeepNeeded ? min(task, max(last, upkeepWait)) : task
     }
 
     /// When something should be done although somebody waits.
@@ -51,8 +54,14 @@ struct MaintenancePlan: Sendable {
     mutating func next(now: Instant) -> Step? {
         guard earliest <= now else { return nil }
         last = now
-        if isUpkeepNeeded { return .upkeep }
+        if isUpkeepNeeded, upkeepWait <= now { return .upkeep }
         return due.first { $0.at <= now }.map { .task($0.task) }
+    }
+
+    /// A step failed. It is tried again when it is due again, which nothing makes sooner.
+    mutating func failed(_ step: Step, now: Instant) {
+        if step == .upkeep { upkeepWait = now + configuration.vacuumInterval }
+        done(step, hasMore: false, now: now)
     }
 
     /// A step was done.

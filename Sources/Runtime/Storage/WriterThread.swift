@@ -182,7 +182,7 @@ final class WriterThread: Sendable {
         guard store.failure == nil, let step = plan.next(now: .now) else { return }
         let changed = state.withLock { $0.maintenance }?.changed
         var hasMore = false
-        measured("maintenance") { () throws(StoreError) in
+        let isDone = measured("maintenance") { () throws(StoreError) in
             switch step {
             case .upkeep:
                 let done = try store.upkeep()
@@ -191,13 +191,15 @@ final class WriterThread: Sendable {
             case .task(let task): hasMore = try store.maintain(task)
             }
         }
-        plan.done(step, hasMore: hasMore, now: .now)
+        if isDone { plan.done(step, hasMore: hasMore, now: .now) } else { plan.failed(step, now: .now) }
     }
 
     /// The longest that a step may keep a transaction waiting; more is warned of.
     private static let stepBound = Duration.milliseconds(100)
 
-    private func measured(_ what: String, _ step: () throws(StoreError) -> Void) {
+    /// False when the step failed.
+    @discardableResult
+    private func measured(_ what: String, _ step: () throws(StoreError) -> Void) -> Bool {
         let began = Instant.now
         var problem: StoreError?
         do throws(StoreError) { try step() } catch { problem = error }
@@ -209,6 +211,7 @@ final class WriterThread: Sendable {
         }
         if let problem { logger?.error("\(what) failed; it is tried again later", metadata: ["reason": "\(problem)"]) }
         if took > Self.stepBound { logger?.warning("\(what) kept the writer for long", metadata: ["took": "\(took)"]) }
+        return problem == nil
     }
 
     /// From now on the writer does, when nobody waits or it is overdue, what keeps the database small. Called once.

@@ -60,4 +60,19 @@ import Testing
         let step9 = plan.next(now: start)
         #expect(step9 == nil)
     }
+
+    @Test("maintenance plan: upkeep that failed is not tried all the time, however often it is asked for")
+    func failedUpkeep() {
+        var plan = plan()
+        plan.needsUpkeep()
+        let first = plan.next(now: start)
+        #expect(first == .upkeep)
+        plan.failed(.upkeep, now: start)
+        plan.needsUpkeep()
+        #expect(plan.earliest == start + .seconds(60))
+        let soon = plan.next(now: start + .seconds(59))
+        #expect(soon == nil)
+        let later = plan.next(now: start + .seconds(60))
+        #expect(later == .upkeep)
+    }
 }

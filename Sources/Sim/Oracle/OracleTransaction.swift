@@ -7,9 +7,6 @@ struct OracleTransaction {
         /// The touched rows in the order of the first touch.
         var touched: [OracleRowName] = []
         var sequence: UInt64 = 0
-        /// Sequence numbers as ROLLBACK TO counts them: without a look at clocks. An insert counts its cells, also one over a deleted row,
-        /// whose sentinel is left out; a column that has a default, and holds NULL before and after an UPDATE, counts as changed.
-        var counted: UInt64 = 0
     }
 
     private let tables: [OracleTable]
@@ -86,13 +83,10 @@ struct OracleTransaction {
         case .rollbackTo(let number):
             while let last = savepoints.last, last.number != number { savepoints.removeLast() }
             guard let last = savepoints.last else { throw OracleRefusal(reason: "no such savepoint") }
-            let lost = state.counted - last.state.counted
+            let used = state.sequence
             state = last.state
             // What was used stays used: the version has gaps there.
-            if mutation != .reuseSequences {
-                state.sequence += lost
-                state.counted += lost
-            }
+            if mutation != .reuseSequences { state.sequence = used }
         case .release(let number):
             while let last = savepoints.last, last.number != number { savepoints.removeLast() }
             guard savepoints.popLast() != nil else { throw OracleRefusal(reason: "no such savepoint") }
@@ -115,7 +109,6 @@ struct OracleTransaction {
         }
         let old = row(name)
         delete(name)
-        state.counted += 1 + UInt64(table.columns.count)
         var new = row(target)
         new.length += 1
         new.sentinel = next()
@@ -136,7 +129,6 @@ struct OracleTransaction {
         let table = tables[name.table]
         var new = row(name)
         let isFirst = new.length == 0
-        state.counted += UInt64(max(1, table.columns.count))
         new.length += 1
         new.sentinelIsDerived = false
         new.sentinel = isFirst && !table.columns.isEmpty ? nil : next()
@@ -154,10 +146,8 @@ struct OracleTransaction {
             let old = new.cells[column]
             let before = old?.value ?? columns[column].defaultValue
             let value = values.first { $0.column == column }?.value ?? before
-            if before == .null, value == .null, columns[column].defaultValue != .null { state.counted += 1 }
             if !values.contains(where: { $0.column == column }) { continue }
             let isChange = OracleValueOrder.isChange(before, value)
-            if isChange { state.counted += 1 }
             guard isChange || mutation == .countUnchanged else { continue }
             new.cells[column] = OracleRow.Cell(columnVersion: (old?.columnVersion ?? 0) + 1, value: value, origin: next())
         }
@@ -166,7 +156,6 @@ struct OracleTransaction {
 
     private mutating func delete(_ name: OracleRowName) {
         var new = row(name)
-        state.counted += 1
         new.length += 1
         new.cells = []
         new.sentinel = next()

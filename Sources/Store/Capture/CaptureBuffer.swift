@@ -5,16 +5,17 @@ import PatinaProtocol
 ///
 /// Keys and values are written once, in the form in which they travel, into one byte array; the events point into it.
 struct CaptureBuffer {
-    enum Kind {
-        /// `payload`: the value of every column, in order.
+    enum Kind: Equatable {
+        /// `payload`: the value of every column, in order; of an event that was taken back, nothing.
         case insert
         /// `payload`: for each changed column `number << 1 | doubtful` and its new value.
         case update
         case delete
         /// The row took another primary key. `payload`: for each column `number << 2 | doubtful << 1 | changed` and its new value.
         case move
-        /// A rollback took events away that had used up `sequenceCost` sequence numbers.
-        case skip
+        /// The next `count` events were taken back. They used up sequence numbers all the same, as many as they would have with their
+        /// rows' clocks: so they stay, without their values.
+        case undone(count: Int)
     }
 
     struct Event {
@@ -29,8 +30,6 @@ struct CaptureBuffer {
         /// The key after a move.
         var newKey: Range<Int>
         var payload: Range<Int>
-        /// How many sequence numbers the event takes, as far as one can tell without its row's clock.
-        var sequenceCost: Int
     }
 
     private(set) var events: [Event] = []
@@ -66,11 +65,43 @@ struct CaptureBuffer {
         // A savepoint from before the buffer was enlisted: it began empty.
         let mark = number < marks.count ? marks[number] : (events: 0, bytes: 0)
         guard mark.events < events.count else { return }
-        let cost = events[mark.events...].reduce(0) { $0 + $1.sequenceCost }
+        let undone = Array(events[mark.events...])
+        let kept = Array(bytes[mark.bytes...])
         events.removeSubrange(mark.events...)
         bytes.removeSubrange(mark.bytes...)
-        guard cost > 0 else { return }
-        append(.skip, table: 0, rowid: 0, key: 0..<0, payload: 0..<0, cost: cost)
+        append(.undone(count: undone.count), table: 0, rowid: 0, key: 0..<0, payload: 0..<0)
+        for event in undone { appendUndone(event, kept, from: mark.bytes) }
+        // The same savepoint may be rolled back to again, which takes back what comes from here on.
+        while marks.count <= number { marks.append((0, 0)) }
+        marks[number] = (events.count, bytes.count)
+    }
+
+    /// Appends an event that was taken back: its keys, and which columns it changed, and whether to NULL.
+    private mutating func appendUndone(_ event: Event, _ content: [UInt8], from offset: Int) {
+        func moved(_ range: Range<Int>) -> Range<Int> {
+            let start = bytes.count
+            bytes.append(contentsOf: content[(range.lowerBound - offset)..<(range.upperBound - offset)])
+            return start..<bytes.count
+        }
+        var undone = event
+        undone.key = event.key.isEmpty ? 0..<0 : moved(event.key)
+        undone.newKey = event.newKey.isEmpty ? 0..<0 : moved(event.newKey)
+        undone.payload = 0..<0
+        if !event.payload.isEmpty, event.kind == .update || event.kind == .move {
+            let start = bytes.count
+            var position = event.payload.lowerBound - offset
+            while position < event.payload.upperBound - offset {
+                appendVarint(Self.readVarint(content, &position), to: &bytes)
+                let value = Self.skipValue(content, &position)
+                if content[value.lowerBound] == ValueCodec.Tag.null.rawValue {
+                    ValueCodec.appendNull(to: &bytes)
+                } else {
+                    ValueCodec.append(integer: 0, to: &bytes)
+                }
+            }
+            undone.payload = start..<bytes.count
+        }
+        events.append(undone)
     }
 
     // MARK: Events
@@ -79,12 +110,12 @@ struct CaptureBuffer {
         let key = appendKey(table) { values.inserted($0) }
         let start = bytes.count
         for column in table.capture.indices { append(values.inserted(table.capture[column].hook), column, of: table) }
-        append(.insert, table: index, rowid: rowid, key: key, payload: start..<bytes.count, cost: max(1, table.columns.count))
+        append(.insert, table: index, rowid: rowid, key: key, payload: start..<bytes.count)
     }
 
     mutating func recordDelete(_ values: HookValues, _ table: Table, index: Int, rowid: Int64) {
         let key = appendKey(table) { values.old($0) }
-        append(.delete, table: index, rowid: rowid, key: key, payload: 0..<0, cost: 1)
+        append(.delete, table: index, rowid: rowid, key: key, payload: 0..<0)
     }
 
     mutating func recordUpdate(_ values: HookValues, _ table: Table, index: Int, rowid: Int64, newRowid: Int64) {
@@ -102,33 +133,29 @@ struct CaptureBuffer {
         let length = bytes.count
         let key = appendKey(table) { values.old($0) }
         let start = bytes.count
-        var changed = 0
         for number in table.capture.indices {
             let state = values.change(number, of: table)
             if state == .unchanged { continue }
-            changed += 1
             appendVarint(UInt64(number) << 1 | (state == .doubtful ? 1 : 0), to: &bytes)
             append(values.updated(table.capture[number].hook), number, of: table)
         }
-        guard changed > 0 else {
+        guard bytes.count > start else {
             bytes.removeSubrange(length...)
             return
         }
-        append(.update, table: index, rowid: rowid, key: key, payload: start..<bytes.count, cost: changed)
+        append(.update, table: index, rowid: rowid, key: key, payload: start..<bytes.count)
     }
 
     private mutating func recordMove(_ values: HookValues, _ table: Table, index: Int, rowid: Int64, newRowid: Int64) {
         let key = appendKey(table) { values.old($0) }
         let newKey = appendKey(table) { values.updated($0) }
         let start = bytes.count
-        var cost = 2 + table.columns.count
         for number in table.capture.indices {
             let state = values.change(number, of: table)
-            if state != .unchanged { cost += 1 }
             appendVarint(UInt64(number) << 2 | (state == .doubtful ? 2 : 0) | (state == .unchanged ? 0 : 1), to: &bytes)
             append(values.updated(table.capture[number].hook), number, of: table)
         }
-        append(.move, table: index, rowid: rowid, newRowid: newRowid, key: key, newKey: newKey, payload: start..<bytes.count, cost: cost)
+        append(.move, table: index, rowid: rowid, newRowid: newRowid, key: key, newKey: newKey, payload: start..<bytes.count)
     }
 
     /// A row was written through an incremental blob handle, of which SQLite reports no new value.
@@ -144,16 +171,13 @@ struct CaptureBuffer {
         let start = bytes.count
         for offset in table.columns.indices { row.appendValue(first + Int32(table.keyColumns.count + offset), to: &bytes) }
         append(
-            .insert, table: index, rowid: rowid, key: keyStart..<start, payload: start..<bytes.count, cost: max(1, table.columns.count))
+            .insert, table: index, rowid: rowid, key: keyStart..<start, payload: start..<bytes.count)
     }
 
     private mutating func append(
-        _ kind: Kind, table: Int, rowid: Int64, newRowid: Int64 = 0, key: Range<Int>, newKey: Range<Int> = 0..<0, payload: Range<Int>,
-        cost: Int
+        _ kind: Kind, table: Int, rowid: Int64, newRowid: Int64 = 0, key: Range<Int>, newKey: Range<Int> = 0..<0, payload: Range<Int>
     ) {
-        events.append(
-            Event(
-                kind: kind, table: table, rowid: rowid, newRowid: newRowid, key: key, newKey: newKey, payload: payload, sequenceCost: cost))
+        events.append(Event(kind: kind, table: table, rowid: rowid, newRowid: newRowid, key: key, newKey: newKey, payload: payload))
     }
 
     private mutating func appendKey(_ table: Table, _ value: (HookIndexes) -> HookValue) -> Range<Int> {

@@ -7,6 +7,9 @@ struct TransactionFolder {
     private let clocks: ClockTables
     private(set) var result: FoldedTransaction
     private var index = RowIndex()
+    /// The events that were taken back and are being applied, the outermost first: the position of the last of them, and the rows that
+    /// they touched as these were before.
+    private var undone: [(end: Int, rows: [(row: Int, before: PendingRow)])] = []
     /// False while the rows are few enough to be searched one by one.
     private let usesIndex: Bool
     private static let searchedRows = 6
@@ -22,23 +25,34 @@ struct TransactionFolder {
     }
 
     mutating func fold() throws(StoreError) -> FoldedTransaction {
-        for event in buffer.events {
-            switch event.kind {
-            case .insert:
-                let row = try find(event.table, event.key, rowid: event.rowid, isNewRow: true)
-                insert(row, rowid: event.rowid, values: event.payload)
-            case .update:
-                let row = try find(event.table, event.key, rowid: event.rowid, isNewRow: false)
-                try update(row, payload: event.payload)
-            case .delete:
-                delete(try find(event.table, event.key, rowid: event.rowid, isNewRow: false))
-            case .move:
-                try move(event)
-            case .skip:
-                result.nextSequence += UInt64(event.sequenceCost)
+        for (position, event) in buffer.events.enumerated() {
+            if case .undone(let count) = event.kind {
+                undone.append((end: position + count, rows: []))
+                continue
+            }
+            try apply(event)
+            while let span = undone.last, span.end == position {
+                for (row, before) in span.rows.reversed() { result.rows[row] = before }
+                undone.removeLast()
             }
         }
         return result
+    }
+
+    private mutating func apply(_ event: CaptureBuffer.Event) throws(StoreError) {
+        switch event.kind {
+        case .insert:
+            let row = try find(event.table, event.key, rowid: event.rowid, isNewRow: true)
+            insert(row, rowid: event.rowid, values: event.payload)
+        case .update:
+            let row = try find(event.table, event.key, rowid: event.rowid, isNewRow: false)
+            try update(row, payload: event.payload)
+        case .delete:
+            delete(try find(event.table, event.key, rowid: event.rowid, isNewRow: false))
+        case .move:
+            try move(event)
+        case .undone: break
+        }
     }
 
     private mutating func takeSequence() -> UInt64 {
@@ -152,17 +166,25 @@ struct TransactionFolder {
         result.rows[row].cells = (0..<count).map { column in
             let clock = CellClock(
                 column: column, columnVersion: 1, site: result.site, version: result.version, sequence: first + UInt64(column))
-            return PendingRow.Cell(clock: clock, value: buffer.skipValue(&position))
+            // An insert that was taken back has no values any more, and nobody looks at them.
+            let hasValue = position < result.rows[row].freshValues.upperBound
+            return PendingRow.Cell(clock: clock, value: hasValue ? buffer.skipValue(&position) : 0..<0)
         }
     }
 
     // MARK: Rows
 
-    /// The row of a key, read from its clock or tombstone the first time.
+    /// The row of a key that an event is about to change, read from its clock or tombstone the first time.
     private mutating func find(_ table: Int, _ key: Range<Int>, rowid: Int64, isNewRow: Bool) throws(StoreError) -> Int {
         let hash = buffer.hash(of: key)
         let known = usesIndex ? index.find(hash) { isRow($0, table, key, hash) } : result.rows.indices.first { isRow($0, table, key, hash) }
-        if let known { return known }
+        let row: Int
+        if let known { row = known } else { row = try read(table, key, hash, rowid: rowid, isNewRow: isNewRow) }
+        if !undone.isEmpty { undone[undone.count - 1].rows.append((row, result.rows[row])) }
+        return row
+    }
+
+    private mutating func read(_ table: Int, _ key: Range<Int>, _ hash: UInt64, rowid: Int64, isNewRow: Bool) throws(StoreError) -> Int {
         var row = PendingRow(table: table, key: key, hash: hash, origin: .none, rowid: rowid, causalLength: 0)
         if isNewRow {
             if tables[table].mayHaveTombstones, let tombstone = try clocks.readTombstone(tables[table], buffer.bytes, key) {
@@ -193,7 +215,9 @@ extension CaptureBuffer {
     func isEqual(_ left: Range<Int>, _ right: Range<Int>) -> Bool { left == right || bytes[left] == bytes[right] }
 
     /// Reads a varint that the buffer itself wrote.
-    func readVarint(_ position: inout Int) -> UInt64 {
+    func readVarint(_ position: inout Int) -> UInt64 { Self.readVarint(bytes, &position) }
+
+    static func readVarint(_ bytes: [UInt8], _ position: inout Int) -> UInt64 {
         var (value, shift): (UInt64, UInt64) = (0, 0)
         while true {
             let byte = bytes[position]
@@ -205,15 +229,17 @@ extension CaptureBuffer {
     }
 
     /// The extent of the encoded value at `position`, which moves behind it.
-    func skipValue(_ position: inout Int) -> Range<Int> {
+    func skipValue(_ position: inout Int) -> Range<Int> { Self.skipValue(bytes, &position) }
+
+    static func skipValue(_ bytes: [UInt8], _ position: inout Int) -> Range<Int> {
         let start = position
         guard let tag = ValueCodec.Tag(rawValue: bytes[position]) else { preconditionFailure("the capture buffer holds encoded values") }
         position += 1
         switch tag {
         case .null: break
-        case .integer: _ = readVarint(&position)
+        case .integer: _ = readVarint(bytes, &position)
         case .real: position += 8
-        case .text, .blob: position += Int(readVarint(&position))
+        case .text, .blob: position += Int(readVarint(bytes, &position))
         }
         return start..<position
     }

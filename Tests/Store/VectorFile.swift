@@ -125,6 +125,8 @@ struct PackedVector: Decodable {
 struct LenientText: Decodable {
     var text: String
 
+    init(_ text: String) { self.text = text }
+
     init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {

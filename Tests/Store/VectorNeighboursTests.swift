@@ -175,6 +175,47 @@ struct VectorNeighboursTests {
         try other.expectSound()
     }
 
+    @Test("vector neighbours: random changes merge as cr-sqlite merges them, one by one")
+    func merges() throws {
+        var deviations: [VectorReplay.Deviation] = []
+        for seed in 0..<600 as Range<UInt64> {
+            let (differences, used) = try VectorReplay.replay(MergeModel.vector(seed: seed))
+            #expect(differences.isEmpty, "seed \(seed): \(differences.joined(separator: "; "))")
+            for deviation in used where !deviations.contains(deviation) { deviations.append(deviation) }
+            if !differences.isEmpty { return }
+        }
+        #expect(deviations == [.sentinelConverges])
+    }
+
+    @Test("vector neighbours: a column added between two transactions has no cells until it is written")
+    func alter() throws {
+        func change(_ column: String, _ value: VectorValue, _ columnVersion: Int64, _ version: Int64, _ sequence: Int64) -> VectorChange {
+            VectorChange(
+                table: "t", pk: "010b016b", cid: column, val: value, colVersion: columnVersion, dbVersion: version,
+                siteId: MergeModel.local,
+                cl: 1, seq: sequence, ts: LenientText("0"))
+        }
+        let five = VectorValue(t: "int", v: LenientText("5"))
+        let one = VectorValue(t: "int", v: LenientText("1"))
+        let eight = VectorValue(t: "int", v: LenientText("8"))
+        let key = VectorValue(t: "text", v: LenientText("k"))
+        let steps = [
+            ["INSERT INTO t VALUES ('k', 1)"],
+            ["SELECT crsql_begin_alter('t')", "ALTER TABLE t ADD COLUMN b DEFAULT 5", "SELECT crsql_commit_alter('t')"],
+        ]
+        var vector = VectorCase(
+            name: "alter", mergeEqualValues: 1, schema: ["CREATE TABLE t(id PRIMARY KEY NOT NULL, a)"], localSite: MergeModel.local,
+            setup: steps.map { VectorStep(localTx: $0, ts: nil, mergeTx: nil) }, before: nil, incomingTxs: [], error: nil, rowsImpacted: [],
+            after: VectorState(rows: ["t": [["id": key, "a": one, "b": five]]], changes: [change("a", one, 1, 1, 0)], crsqlDbVersion: 1))
+        #expect(try VectorReplay.replay(vector).differences == [])
+        vector.name = "alter and write"
+        vector.setup?.append(VectorStep(localTx: ["UPDATE t SET b = 8"], ts: nil, mergeTx: nil))
+        vector.after = VectorState(
+            rows: ["t": [["id": key, "a": one, "b": eight]]], changes: [change("a", one, 1, 1, 0), change("b", eight, 1, 2, 0)],
+            crsqlDbVersion: 2)
+        #expect(try VectorReplay.replay(vector).differences == [])
+    }
+
     private static func text(_ value: Value) -> String {
         switch value {
         case .null: "NULL"

@@ -50,7 +50,12 @@ struct VectorReplay {
         let store = try StoreHarness("vector-\(vector.name)").store(schema: vector.schema.joined(separator: ";\n"), identity: site)
         defer { store.close() }
         for step in vector.setup ?? [] {
-            let statements = step.committedStatements
+            var statements = step.committedStatements
+            let alterations = statements.filter { $0.uppercased().hasPrefix("ALTER TABLE") }
+            if !alterations.isEmpty {
+                try alter(store, alterations)
+                statements.removeAll { alterations.contains($0) }
+            }
             if !statements.isEmpty {
                 let outcome = try store.transact(statements.map { Statement($0) })
                 timestamps["\(outcome.timestamp.ntp64)"] = step.ts?.text ?? "0"
@@ -86,6 +91,22 @@ struct VectorReplay {
             let isExplained = used.contains(.equalValuesMerge) || used.contains(.sentinelConverges)
             if !isExplained { differences.append("impact \(impact), recorded \(recorded)") }
         }
+    }
+
+    /// Where cr-sqlite's users alter a table between `crsql_begin_alter` and `crsql_commit_alter`, ours change the schema file.
+    private func alter(_ store: Store, _ statements: [String]) throws {
+        let scratch = try Connection(.memory(name: "vector-\(vector.name)-altered"), readOnly: false, userStatementLimit: 0)
+        defer { scratch.close() }
+        for table in store.catalog.tables {
+            for row in try store.rows("SELECT sql FROM sqlite_schema WHERE name = '\(table.name)'") {
+                if case .text(let sql) = row[0] { try scratch.execute(String(decoding: sql, as: UTF8.self)) }
+            }
+        }
+        for statement in statements { try scratch.execute(statement) }
+        var altered: [SchemaFile] = []
+        let schema = try scratch.prepareUncached("SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        while try schema.step() { altered.append(SchemaFile(path: "\(schema.text(0)).sql", text: schema.text(1))) }
+        _ = try store.applySchema(altered)
     }
 
     /// cr-sqlite's error for a version of the own site that is greater than the own ones.

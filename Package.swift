@@ -85,10 +85,14 @@ let package = Package(
                 .product(name: "SwiftASN1", package: "swift-asn1"),
             ],
             path: "Sources/Agent", swiftSettings: strict),
+        .target(
+            name: "PatinaLive",
+            dependencies: ["PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent"],
+            path: "Sources/Live", swiftSettings: strict),
         .executableTarget(
             name: "patina",
             dependencies: [
-                "PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent",
+                "PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent", "PatinaLive",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Sources/patina", swiftSettings: strict),
@@ -104,6 +108,7 @@ let package = Package(
             name: "RuntimeTests", dependencies: ["PatinaRuntime"], path: "Tests/Runtime", exclude: ["QUIC/aioquic_peer.py"],
             swiftSettings: strict),
         .testTarget(name: "AgentTests", dependencies: ["PatinaAgent"], path: "Tests/Agent", swiftSettings: strict),
+        .testTarget(name: "LiveTests", dependencies: ["PatinaLive", "PatinaSim"], path: "Tests/Live", swiftSettings: strict),
         .testTarget(name: "RepositoryTests", path: "Tests/Repository", swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]

@@ -24,7 +24,10 @@ enum DependencyLaw {
             "HTTPTypes",
             "X509", "Crypto", "SwiftASN1",
         ]),
-        "patina": system.union(["PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent", "ArgumentParser", "Logging"]),
+        "Live": system.union(["PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent"]),
+        "patina": system.union([
+            "PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent", "PatinaLive", "ArgumentParser", "Logging",
+        ]),
     ]
 
     static func check(_ file: RepositoryFile) -> [Violation] {
@@ -71,7 +74,7 @@ enum DependencyLaw {
             ("Sources/Protocol/Basics/A.swift", "Foundation"), ("Sources/Protocol/Node/A.swift", "PatinaStore"),
             ("Sources/Store/A.swift", "Foundation"), ("Sources/Store/A.swift", "PatinaSim"), ("Sources/Sim/A.swift", "PatinaRuntime"),
             ("Sources/Sim/A.swift", "NIOCore"), ("Sources/Runtime/A.swift", "PatinaSim"), ("Sources/Runtime/A.swift", "PatinaAgent"),
-            ("Sources/Agent/A.swift", "PatinaSim"), ("Sources/TOML/A.swift", "PatinaProtocol"),
+            ("Sources/Agent/A.swift", "PatinaSim"), ("Sources/Live/A.swift", "PatinaRuntime"), ("Sources/Sim/A.swift", "PatinaLive"), ("Sources/TOML/A.swift", "PatinaProtocol"),
             ("Sources/Agent/A.swift", "ArgumentParser"), ("Sources/patina/A.swift", "CSQLite"),
         ])
     func forbiddenImport(path: String, module: String) {

@@ -3,13 +3,13 @@ import Synchronization
 
 /// A running child process. Its output is appended to a file, and its standard input is a pipe that ends with us, so that a child that
 /// watches its input never outlives its parent, however the parent ends.
-final class ChildProcess: Sendable {
+package final class ChildProcess: Sendable {
     /// How a process ended.
-    enum Ending: Sendable, Equatable, CustomStringConvertible {
+    package enum Ending: Sendable, Equatable, CustomStringConvertible {
         case exited(Int32)
         case killed(signal: Int32)
 
-        var description: String {
+        package var description: String {
             switch self {
             case .exited(let code): "exited with code \(code)"
             case .killed(let signal): "was ended by signal \(signal)"
@@ -22,16 +22,20 @@ final class ChildProcess: Sendable {
         var waiting: [CheckedContinuation<Ending, Never>] = []
     }
 
-    let identifier: Int32
+    package let identifier: Int32
     private let process: Process
     private let input: Pipe
     private let state = Mutex(State())
 
     /// Starts the executable.
     /// - Parameters:
+    ///   - environment: put over that of this process.
     ///   - output: the file that standard output and standard error are appended to.
     ///   - ended: called once, from any thread, when the process has ended.
-    init(executable: String, arguments: [String], output: String, ended: @escaping @Sendable (Ending) -> Void) throws {
+    package init(
+        executable: String, arguments: [String], environment: [String: String] = [:], output: String,
+        ended: @escaping @Sendable (Ending) -> Void
+    ) throws {
         if !FileManager.default.fileExists(atPath: output) { _ = FileManager.default.createFile(atPath: output, contents: nil) }
         guard let log = FileHandle(forWritingAtPath: output) else { throw DevelopmentError("cannot write \(output)") }
         _ = try log.seekToEnd()
@@ -39,6 +43,7 @@ final class ChildProcess: Sendable {
         let input = Pipe()
         process.executableURL = URL(filePath: executable)
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, given in given }
         process.standardInput = input
         process.standardOutput = log
         process.standardError = log
@@ -62,15 +67,15 @@ final class ChildProcess: Sendable {
         }
     }
 
-    var hasEnded: Bool { state.withLock { $0.ending != nil } }
+    package var hasEnded: Bool { state.withLock { $0.ending != nil } }
 
     /// Sends a signal; nothing happens when the process has ended.
-    func signal(_ number: Int32) {
+    package func signal(_ number: Int32) {
         state.withLock { if $0.ending == nil { kill(identifier, number) } }
     }
 
     /// Waits for the end of the process.
-    func waitUntilEnded() async -> Ending {
+    package func waitUntilEnded() async -> Ending {
         await withCheckedContinuation { continuation in
             let ending = state.withLock { state -> Ending? in
                 if state.ending == nil { state.waiting.append(continuation) }

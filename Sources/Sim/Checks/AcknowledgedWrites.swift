@@ -26,6 +26,8 @@ struct AcknowledgedWrites {
     /// Acknowledged versions by host.
     private(set) var versions: [Int: (actor: ActorID, versions: IntervalSet)] = [:]
     private var rows: [RowKey: [Entry]] = [:]
+    /// Rows that nothing is said of.
+    private var exempted: Set<RowKey> = []
 
     /// Notes a transaction. Versions of one host come in ascending order.
     mutating func record(host: Int, actor: ActorID, version: UInt64, rows written: [RowWrite]) {
@@ -33,6 +35,11 @@ struct AcknowledgedWrites {
         for write in written {
             self.rows[RowKey(table: write.table, key: write.key), default: []].append(Entry(host: host, version: version, write: write))
         }
+    }
+
+    /// Takes rows out of the judgement: nobody knows whether these writes happened.
+    mutating func exempt(_ writes: [RowWrite]) {
+        for write in writes { exempted.insert(RowKey(table: write.table, key: write.key)) }
     }
 
     /// The first acknowledged version that a ledger does not have in full; nil when it has all.
@@ -52,13 +59,14 @@ struct AcknowledgedWrites {
         var seen: Set<UInt64> = []
         for (key, marks) in present {
             seen.insert(key)
+            guard !exempted.contains(RowKey(table: table, key: key)) else { continue }
             let entries = rows[RowKey(table: table, key: key)] ?? []
             for (column, mark) in marks.enumerated() where mark != 0 {
                 if let problem = wrong(mark: mark, column: column, entries: entries) { return "key \(key), column \(column): \(problem)" }
             }
         }
         // unordered: sorted before it is looked at.
-        let written = rows.keys.filter { $0.table == table && !seen.contains($0.key) }.map(\.key).sorted()
+        let written = rows.keys.filter { $0.table == table && !seen.contains($0.key) && !exempted.contains($0) }.map(\.key).sorted()
         for key in written {
             let entries = rows[RowKey(table: table, key: key)] ?? []
             let isExplained = entries.indices.contains { index in

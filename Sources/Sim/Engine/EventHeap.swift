@@ -3,7 +3,7 @@
 /// A heap with four children a node: half the levels of a binary one, and the children share a cache line or two.
 /// Only 24-byte keys move; the payloads stay where they are and their places are used again, so a queue that has found its
 /// size does not allocate.
-struct EventHeap<Payload> {
+package struct EventHeap<Payload> {
     private struct Key {
         var time: Int64
         var sequence: UInt64
@@ -19,12 +19,14 @@ struct EventHeap<Payload> {
     private var free: [Int] = []
     private var sequence: UInt64 = 0
 
-    var count: Int { keys.count }
-    var isEmpty: Bool { keys.isEmpty }
-    /// The time of the first entry, in nanoseconds.
-    var firstTime: Int64? { keys.first?.time }
+    package init() {}
 
-    mutating func push(_ payload: consuming Payload, at time: Int64) {
+    package var count: Int { keys.count }
+    package var isEmpty: Bool { keys.isEmpty }
+    /// The time of the first entry, in nanoseconds.
+    package var firstTime: Int64? { keys.first?.time }
+
+    package mutating func push(_ payload: consuming Payload, at time: Int64) {
         let slot: Int
         if let reused = free.popLast() {
             slot = reused
@@ -49,7 +51,7 @@ struct EventHeap<Payload> {
     }
 
     /// Takes the first entry out; nil when there is none.
-    mutating func pop() -> (time: Int64, payload: Payload)? {
+    package mutating func pop() -> (time: Int64, payload: Payload)? {
         guard let first = keys.first else { return nil }
         let last = keys.removeLast()
         if !keys.isEmpty {

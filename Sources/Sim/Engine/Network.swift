@@ -1,7 +1,7 @@
 import PatinaProtocol
 
 /// All links between the machines, and what cuts them. A link costs memory from its first use on.
-struct Network {
+package struct Network {
     private struct Link {
         var state: LinkState
         /// Index into `models`.
@@ -33,7 +33,7 @@ struct Network {
         let toRegion: Int
     }
 
-    init(scenario: Scenario, random: Random) {
+    package init(scenario: Scenario, random: Random) {
         topology = scenario.topology
         placement = scenario.topology.placement
         rules = scenario.links
@@ -51,7 +51,7 @@ struct Network {
     }
 
     /// True when what `from` sends does not reach `to`.
-    func isCut(from: Int, to: Int) -> Bool {
+    package func isCut(from: Int, to: Int) -> Bool {
         for (_, partition) in partitions where partition.cuts(from: from, to: to) { return true }
         return false
     }
@@ -107,7 +107,7 @@ struct Network {
 
     // MARK: Sending
 
-    mutating func sendDatagram(_ bytes: Int, from: Int, to: Int, at now: Instant) -> DatagramFate {
+    package mutating func sendDatagram(_ bytes: Int, from: Int, to: Int, at now: Instant) -> DatagramFate {
         let link = link(from: from, to: to)
         guard !disturbances.isEmpty else { return models[links[link].model].sendDatagram(bytes, at: now, over: &links[link].state) }
         guard let release = release(from: from, to: to, at: now) else { return .lost }
@@ -122,6 +122,9 @@ struct Network {
         guard !isClogged(from: from, to: to), !isClogged(from: to, to: from) else { return nil }
         return disturbed(models[links[link].model], from: from, to: to).transfer(bytes, at: now, over: &links[link].state)
     }
+
+    /// The latency that half of the datagrams of a link stay under.
+    package mutating func typicalLatency(from: Int, to: Int) -> Duration { models[links[link(from: from, to: to)].model].latency.typical }
 
     mutating func retransmissionTimeout(from: Int, to: Int) -> Duration {
         models[links[link(from: from, to: to)].model].retransmissionTimeout

@@ -107,7 +107,8 @@ public final class Simulation {
             }
             hosts.append(
                 Host(
-                    index: index, address: Host.address(of: index), bootstrap: bootstrap(of: index, using: &choices),
+                    index: index, address: Host.address(of: index),
+                    bootstrap: scenario.topology.contacts(of: index, using: &choices).map(Host.address),
                     storeName: "simulation-\(unique)-\(index)", settings: settings, wall: wall,
                     startAt: .zero + .nanoseconds(scenario.topology.join.over.nanoseconds / Int64(count) * Int64(index)), random: own))
             hostOf[hosts[index].identity] = index
@@ -125,21 +126,6 @@ public final class Simulation {
             for node in override.select.choose(from: scenario.topology, taken: nobody, using: &own) { override.apply(to: &settings[node]) }
         }
         return settings
-    }
-
-    private func bootstrap(of index: Int, using random: inout Random) -> [Address] {
-        let count = scenario.topology.nodes
-        switch scenario.topology.join.via {
-        case .first: return index == 0 ? [] : [Host.address(of: 0)]
-        case .random(let wanted):
-            var others: [Int] = []
-            guard count > wanted + 1 else { return (0..<count).filter { $0 != index }.map(Host.address) }
-            while others.count < wanted {
-                let other = random.below(count)
-                if other != index, !others.contains(other) { others.append(other) }
-            }
-            return others.map(Host.address)
-        }
     }
 
     private func scheduleEverything() {

@@ -34,30 +34,30 @@ final class WallClock: @unchecked Sendable {
 }
 
 /// Wall clocks that are off by something while the fault lasts, or for good.
-struct ClockAction: FaultAction {
-    let steps: [(node: Int, by: Duration)]
-    let isReverted: Bool
+package struct ClockAction: FaultAction {
+    package let steps: [(node: Int, by: Duration)]
+    package let isReverted: Bool
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for (node, by) in steps { simulation.hosts[node].wall.step(by: by) }
     }
 
-    func end(in simulation: Simulation, strike: Int) {
+    package func end(in simulation: Simulation, strike: Int) {
         guard isReverted else { return }
         for (node, by) in steps { simulation.hosts[node].wall.step(by: .zero - by) }
     }
 }
 
 /// Wall clocks that run at a wrong speed.
-struct DriftAction: FaultAction {
-    let nodes: [Int]
-    let partsPerMillion: Int
+package struct DriftAction: FaultAction {
+    package let nodes: [Int]
+    package let partsPerMillion: Int
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for node in nodes { simulation.hosts[node].wall.drift(by: partsPerMillion, strike: strike) }
     }
 
-    func end(in simulation: Simulation, strike: Int) {
+    package func end(in simulation: Simulation, strike: Int) {
         for node in nodes { simulation.hosts[node].wall.endDrift(strike: strike) }
     }
 }

@@ -1,7 +1,7 @@
 import PatinaProtocol
 
 /// What can happen to the disk of a node.
-enum DiskFault: Hashable, Sendable {
+package enum DiskFault: Hashable, Sendable {
     /// The machine is off, and of what was not synced only a part is there when it comes back.
     case powerLoss
     /// The power goes in the middle of the next write: some sectors of it are there, some are not.
@@ -20,7 +20,7 @@ enum DiskFault: Hashable, Sendable {
     case restoreBackup(Reservation)
 
     /// A file of a database.
-    enum File: String, Hashable, Sendable, CaseIterable {
+    package enum File: String, Hashable, Sendable, CaseIterable {
         case database, log, reservation
 
         var path: String {
@@ -32,10 +32,10 @@ enum DiskFault: Hashable, Sendable {
         }
     }
 
-    enum Operation: String, Hashable, Sendable, CaseIterable { case read, write, sync }
+    package enum Operation: String, Hashable, Sendable, CaseIterable { case read, write, sync }
 
     /// What becomes of the reservation of version numbers when a backup is put back.
-    enum Reservation: String, Hashable, Sendable, CaseIterable {
+    package enum Reservation: String, Hashable, Sendable, CaseIterable {
         /// It is there as it was: somebody copied the database over the old one.
         case kept
         /// It is not there: the machine is a new one.
@@ -46,15 +46,15 @@ enum DiskFault: Hashable, Sendable {
 }
 
 /// Disks that break, or machines that come back with another disk.
-struct DiskAction: FaultAction {
-    let fault: DiskFault
+package struct DiskAction: FaultAction {
+    package let fault: DiskFault
     /// In ascending order.
-    let nodes: [Int]
+    package let nodes: [Int]
     /// Tells the copies that this fault puts back from all others.
     var mark: UInt64 = 0
 
-    func begin(in simulation: Simulation, strike: Int) { simulation.diskFaultStarts(self) }
-    func end(in simulation: Simulation, strike: Int) { simulation.diskFaultEnds(self) }
+    package func begin(in simulation: Simulation, strike: Int) { simulation.diskFaultStarts(self) }
+    package func end(in simulation: Simulation, strike: Int) { simulation.diskFaultEnds(self) }
 }
 
 /// The disks of some machines are copied, to be put back later.

@@ -1,7 +1,7 @@
 import PatinaProtocol
 
 /// What a fault does when it strikes. Made by its kind's plan before the run, so it holds the nodes that were drawn, not how to draw them.
-protocol FaultAction: Sendable {
+package protocol FaultAction: Sendable {
     /// It begins. `strike` tells it from every other strike of the run.
     func begin(in simulation: Simulation, strike: Int)
     /// It is over: what it broke works again. Called at the same instant for faults that have no length.

@@ -1,25 +1,25 @@
 import PatinaProtocol
 
 /// Everything that will break in one run, worked out before it starts: a function of the scenario and the seed alone.
-struct FaultPlan {
+package struct FaultPlan {
     /// One strike of a fault.
-    struct Occurrence {
+    package struct Occurrence {
         /// Index into the scenario's faults.
-        let fault: Int
-        let start: Instant
+        package let fault: Int
+        package let start: Instant
         /// Nil: never repaired.
-        let end: Instant?
-        let action: any FaultAction
+        package let end: Instant?
+        package let action: any FaultAction
     }
 
     /// By start, then by the order of the file.
-    let occurrences: [Occurrence]
+    package let occurrences: [Occurrence]
     private let scenario: Scenario
 
     /// More strikes of one fault than this are not planned.
     static let strikesMaximum = 100_000
 
-    init(scenario: Scenario, random: Random) {
+    package init(scenario: Scenario, random: Random) {
         self.scenario = scenario
         var planned: [Occurrence] = []
         for (index, fault) in scenario.faults.enumerated() {
@@ -37,7 +37,7 @@ struct FaultPlan {
     }
 
     /// When an anchor is in this run; nil when it hangs on a fault that does not strike, or never ends, in this run.
-    func time(of anchor: TimeAnchor) -> Instant? { Self.time(of: anchor, scenario: scenario, planned: occurrences) }
+    package func time(of anchor: TimeAnchor) -> Instant? { Self.time(of: anchor, scenario: scenario, planned: occurrences) }
 
     private static func time(of anchor: TimeAnchor, scenario: Scenario, planned: [Occurrence]) -> Instant? {
         guard let id = anchor.faultID else { return .zero + scenario.time(of: anchor) }

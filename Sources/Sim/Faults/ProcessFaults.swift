@@ -1,18 +1,18 @@
 import PatinaProtocol
 
 /// Processes that end. What was committed stays.
-struct CrashAction: FaultAction {
+package struct CrashAction: FaultAction {
     /// In ascending order.
-    let nodes: [Int]
+    package let nodes: [Int]
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for node in nodes {
             simulation.hosts[node].heldDownBy += 1
             simulation.crash(simulation.hosts[node])
         }
     }
 
-    func end(in simulation: Simulation, strike: Int) {
+    package func end(in simulation: Simulation, strike: Int) {
         for node in nodes {
             simulation.hosts[node].heldDownBy -= 1
             simulation.start(simulation.hosts[node])
@@ -21,25 +21,25 @@ struct CrashAction: FaultAction {
 }
 
 /// Processes are asked to take their leave, as by SIGTERM.
-struct LeaveAction: FaultAction {
-    let nodes: [Int]
+package struct LeaveAction: FaultAction {
+    package let nodes: [Int]
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for node in nodes where simulation.hosts[node].isUp { simulation.deliver(.commanded(.leave), to: simulation.hosts[node]) }
     }
 
-    func end(in simulation: Simulation, strike: Int) {}
+    package func end(in simulation: Simulation, strike: Int) {}
 }
 
 /// Machines stand still, as a process does under SIGSTOP. What arrives meanwhile waits.
-struct PauseAction: FaultAction {
-    let nodes: [Int]
+package struct PauseAction: FaultAction {
+    package let nodes: [Int]
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for node in nodes { simulation.pause(simulation.hosts[node]) }
     }
 
-    func end(in simulation: Simulation, strike: Int) {
+    package func end(in simulation: Simulation, strike: Int) {
         for node in nodes { simulation.resume(simulation.hosts[node]) }
         simulation.catchUpBegins()
     }

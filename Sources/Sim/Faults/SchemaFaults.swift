@@ -2,23 +2,23 @@ import PatinaProtocol
 import PatinaStore
 
 /// Schema files that nodes get in the middle of a run.
-struct SchemaChange: Hashable, Sendable {
-    var files: [SchemaFile]
+package struct SchemaChange: Hashable, Sendable {
+    package var files: [SchemaFile]
     /// They may drop columns and tables, and change columns.
-    var allowDestructive: Bool
+    package var allowDestructive: Bool
 }
 
 /// Nodes get other schema files, which they keep over restarts.
-struct SchemaAction: FaultAction {
+package struct SchemaAction: FaultAction {
     /// In ascending order.
-    let nodes: [Int]
-    let change: SchemaChange
+    package let nodes: [Int]
+    package let change: SchemaChange
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for node in nodes { simulation.changeSchema(of: simulation.hosts[node], to: change) }
     }
 
-    func end(in simulation: Simulation, strike: Int) {}
+    package func end(in simulation: Simulation, strike: Int) {}
 }
 
 extension FaultKind {

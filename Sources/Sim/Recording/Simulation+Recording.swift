@@ -72,7 +72,7 @@ extension Simulation {
     }
 
     /// How many of `wanted` versions a ledger does not have in full. Counts them; which ones is for the checkers.
-    private static func missing(in ledger: VersionLedger, of wanted: UInt64) -> UInt64 {
+    static func missing(in ledger: VersionLedger, of wanted: UInt64) -> UInt64 {
         var known: UInt64 = 0
         for actor in ledger.actors {
             guard let entry = ledger[actor] else { continue }

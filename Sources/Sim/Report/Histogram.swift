@@ -3,14 +3,16 @@ import PatinaProtocol
 /// Counts durations in buckets that are less than 0.8% wide: exact enough for percentiles, in constant memory.
 ///
 /// The layout is that of HdrHistogram (Tene): below 128 microseconds one bucket each, above that 128 buckets for each doubling.
-struct Histogram {
+package struct Histogram {
     private static let bits = 7
     private var counts: [UInt64] = []
-    private(set) var count: UInt64 = 0
-    private(set) var maximum: Duration = .zero
+    package private(set) var count: UInt64 = 0
+    package private(set) var maximum: Duration = .zero
     private var totalMicroseconds: UInt64 = 0
 
-    mutating func record(_ duration: Duration) {
+    package init() {}
+
+    package mutating func record(_ duration: Duration) {
         let microseconds = UInt64(max(0, duration.nanoseconds / 1_000))
         let bucket = Histogram.bucket(of: microseconds)
         if bucket >= counts.count { counts += Array(repeating: 0, count: bucket + 1 - counts.count) }
@@ -21,7 +23,7 @@ struct Histogram {
     }
 
     /// The duration that `thousandths` of a thousand stay at or below, in milliseconds; 0 when there is none.
-    func milliseconds(percentile thousandths: UInt64) -> Double {
+    package func milliseconds(percentile thousandths: UInt64) -> Double {
         guard count > 0 else { return 0 }
         let rank = max(1, (count * thousandths + 999) / 1_000)
         var seen: UInt64 = 0
@@ -37,7 +39,7 @@ struct Histogram {
         counts.enumerated().compactMap { bucket, number in number > 0 ? (Histogram.upperBound(of: bucket), number) : nil }
     }
 
-    var maximumMilliseconds: Double { Double(maximum.nanoseconds / 1_000) / 1_000 }
+    package var maximumMilliseconds: Double { Double(maximum.nanoseconds / 1_000) / 1_000 }
 
     private static func bucket(of value: UInt64) -> Int {
         guard value >> UInt64(bits) > 0 else { return Int(value) }

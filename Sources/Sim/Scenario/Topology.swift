@@ -48,6 +48,21 @@ public struct Topology: Hashable, Sendable {
         }
     }
 
+    /// The nodes that a node knows when it starts.
+    package func contacts(of index: Int, using random: inout Random) -> [Int] {
+        switch join.via {
+        case .first: return index == 0 ? [] : [0]
+        case .random(let wanted):
+            var others: [Int] = []
+            guard nodes > wanted + 1 else { return (0..<nodes).filter { $0 != index } }
+            while others.count < wanted {
+                let other = random.below(nodes)
+                if other != index, !others.contains(other) { others.append(other) }
+            }
+            return others
+        }
+    }
+
     /// How many nodes each region has: by weight, remainders to those that are owed most, then by order.
     var populations: [Int] {
         let weights = regions.map { place == .weighted ? $0.weight : 1 }

@@ -2,24 +2,24 @@ import PatinaProtocol
 
 /// What a workload must know of a table, asked of SQLite itself.
 public struct TableShape: Hashable, Sendable {
-    struct Column: Hashable, Sendable {
-        var name: String
-        var content: Content
+    package struct Column: Hashable, Sendable {
+        package var name: String
+        package var content: Content
         /// The place in the primary key, from 1; 0 for the others.
-        var keyPosition: Int
+        package var keyPosition: Int
     }
 
     /// What a column is filled with, by its declared type.
-    enum Content: Hashable, Sendable { case integer, real, text, blob }
+    package enum Content: Hashable, Sendable { case integer, real, text, blob }
 
     /// Columns besides the key that a workload can mark, one bit each.
     static let valueColumnsMaximum = 63
 
-    var name: String
+    package var name: String
     /// In the order of the primary key.
-    var keys: [Column]
+    package var keys: [Column]
     /// The others, in the order of their declaration.
-    var values: [Column]
+    package var values: [Column]
 
     /// The rules of SQLite's type affinity, coarsely.
     static func content(ofType type: String) -> Content {
@@ -31,7 +31,7 @@ public struct TableShape: Hashable, Sendable {
         return .integer
     }
 
-    static func quote(_ name: String) -> String {
+    package static func quote(_ name: String) -> String {
         "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
     }
 }

@@ -1,13 +1,13 @@
 import PatinaProtocol
 
 /// All workloads of a run.
-struct WorkloadPlan {
-    let tables: [TableShape]
-    private(set) var sources: [WorkloadSource] = []
+package struct WorkloadPlan {
+    package let tables: [TableShape]
+    package private(set) var sources: [WorkloadSource] = []
     /// The last mark that a written row was given.
     private var lastNumber: UInt64 = 0
 
-    init(scenario: Scenario, faults: FaultPlan, random: Random) {
+    package init(scenario: Scenario, faults: FaultPlan, random: Random) {
         tables = scenario.tables
         for (index, workload) in scenario.workloads.enumerated() {
             let table = workload.shape
@@ -24,5 +24,5 @@ struct WorkloadPlan {
     }
 
     /// The transaction of a source that is due.
-    mutating func take(source: Int) -> PlannedTransaction { sources[source].take(number: &lastNumber) }
+    package mutating func take(source: Int) -> PlannedTransaction { sources[source].take(number: &lastNumber) }
 }

@@ -2,23 +2,23 @@ import PatinaProtocol
 import PatinaStore
 
 /// A transaction that the workload asks of a node.
-struct PlannedTransaction {
+package struct PlannedTransaction {
     /// Index of the node.
-    let node: Int
-    let statements: [Statement]
-    let rows: [RowWrite]
+    package let node: Int
+    package let statements: [Statement]
+    package let rows: [RowWrite]
 }
 
 /// What one statement of a workload does to one row.
-struct RowWrite: Hashable {
+package struct RowWrite: Hashable {
     /// Index into `WorkloadPlan.tables`.
-    var table: Int
-    var key: UInt64
+    package var table: Int
+    package var key: UInt64
     /// The mark that the written cells carry.
-    var number: UInt64
-    var kind: Kind
+    package var number: UInt64
+    package var kind: Kind
 
-    enum Kind: Hashable {
+    package enum Kind: Hashable {
         /// Value columns by index; bit i for column i.
         case upsert(columns: UInt64)
         case delete
@@ -27,7 +27,7 @@ struct RowWrite: Hashable {
 
 /// The stream of transactions of one workload: when, where and what, as a function of the seed alone. What the cluster does,
 /// and whether a node is up to take a transaction, changes nothing about the next one.
-struct WorkloadSource {
+package struct WorkloadSource {
     private let workload: Workload
     private let table: Int
     private let shape: TableShape
@@ -40,7 +40,7 @@ struct WorkloadSource {
     private var random: Random
 
     /// When the first transaction comes; nil when there is none.
-    private(set) var next: Instant?
+    package private(set) var next: Instant?
 
     init(_ workload: Workload, table: Int, shape: TableShape, nodes: [Int], from: Instant, to: Instant, random: Random) {
         self.workload = workload

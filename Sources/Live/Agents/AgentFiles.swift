@@ -1,0 +1,121 @@
+import Foundation
+import PatinaProtocol
+import PatinaSim
+import PatinaStore
+
+/// Where the agents of one run keep their files.
+struct AgentFiles: Sendable {
+    let root: String
+    /// In memory where the system has a place for that, so that recording does not make the disk slower than it is.
+    let recordings: String
+    let nodes: Int
+
+    /// - Parameter directory: nil: a new temporary folder.
+    /// - Throws: `LiveError` when a folder cannot be made.
+    init(nodes: Int, directory: String?) throws(LiveError) {
+        let name = "patina-live-\(ProcessInfo.processInfo.processIdentifier)-\(UInt32.random(in: 0...UInt32.max))"
+        self.nodes = nodes
+        root = directory.map { $0 + "/agents" } ?? FileManager.default.temporaryDirectory.appending(path: name).path(percentEncoded: false)
+        var isDirectory: ObjCBool = false
+        let hasMemory = FileManager.default.fileExists(atPath: "/dev/shm", isDirectory: &isDirectory) && isDirectory.boolValue
+        recordings = hasMemory ? "/dev/shm/\(name)" : root + "/recordings"
+        try Self.makeDirectory(root)
+        try Self.makeDirectory(recordings)
+        for node in 0..<nodes { try Self.makeDirectory(folder(node) + "/schema") }
+    }
+
+    func folder(_ node: Int) -> String { "\(root)/node-\(node)" }
+    func configuration(_ node: Int) -> String { folder(node) + "/config.toml" }
+    func database(_ node: Int) -> String { folder(node) + "/state.db" }
+    func log(_ node: Int) -> String { folder(node) + "/agent.log" }
+    func recording(_ node: Int) -> String { "\(recordings)/node-\(node)" }
+    func clock(_ node: Int) -> String { folder(node) + "/clock" }
+    /// In the folder of recordings, whose path is short enough for a socket.
+    func adminSocket(_ node: Int) -> String { "\(recordings)/\(node).sock" }
+
+    func write(_ plan: LivePlan, _ addresses: LoopbackPlan) throws(LiveError) {
+        for node in 0..<nodes {
+            try writeSchema(plan.scenario.schema, of: node)
+            try writeConfiguration(of: node, plan, addresses, allowDestructiveSchema: false)
+        }
+    }
+
+    func writeSchema(_ files: [SchemaFile], of node: Int) throws(LiveError) {
+        let folder = folder(node) + "/schema"
+        for old in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] { remove("\(folder)/\(old)") }
+        for (number, file) in files.enumerated() { try Self.write(file.text, to: "\(folder)/\(1_000 + number).sql") }
+    }
+
+    func writeConfiguration(
+        of node: Int, _ plan: LivePlan, _ addresses: LoopbackPlan, allowDestructiveSchema: Bool
+    ) throws(LiveError) {
+        let machine = plan.scenario.node.machine
+        let bootstrap = plan.contacts[node].map { quoted(addresses.advertised($0).description) }.joined(separator: ", ")
+        try Self.write(
+            """
+            [db]
+            path = \(quoted(database(node)))
+            schema_paths = [\(quoted(folder(node) + "/schema"))]
+            synchronous = \(quoted(machine.synchronous.rawValue))
+            allow_destructive_schema = \(allowDestructiveSchema)
+
+            [api]
+            bind_addr = \(quoted(addresses.bound(node).description))
+
+            [admin]
+            uds_path = \(quoted(adminSocket(node)))
+
+            [log]
+            colors = false
+
+            [gossip]
+            bind_addr = \(quoted(addresses.bound(node).description))
+            external_addr = \(quoted(addresses.advertised(node).description))
+            bootstrap = [\(bootstrap)]
+            cluster_id = 1
+            plaintext = true
+            idle_timeout_secs = \(max(1, machine.idleTimeout.components.seconds))
+
+            """, to: configuration(node))
+    }
+
+    /// Removes what a database is made of.
+    func wipe(_ node: Int) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: folder(node))) ?? [] where name.hasPrefix("state.db") {
+            remove("\(folder(node))/\(name)")
+        }
+    }
+
+    /// Removes the recordings, and everything else unless it is to be kept.
+    func remove(keeping: Bool) {
+        if !keeping {
+            remove(recordings)
+            remove(root)
+        }
+    }
+
+    /// The last lines of an agent's log, for messages.
+    func endOfLog(_ node: Int) -> String {
+        let text = (try? String(contentsOfFile: log(node), encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").suffix(8).map { "  " + $0 }.joined(separator: "\n")
+    }
+
+    private func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+
+    /// A basic string of TOML.
+    private func quoted(_ text: String) -> String {
+        "\"" + text.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "\"", with: "\\\"") + "\""
+    }
+
+    private static func write(_ text: String, to path: String) throws(LiveError) {
+        do { try text.write(toFile: path, atomically: true, encoding: .utf8) } catch {
+            throw LiveError("cannot write \(path): \(error.localizedDescription)")
+        }
+    }
+
+    private static func makeDirectory(_ path: String) throws(LiveError) {
+        do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
+            throw LiveError("cannot make the folder \(path): \(error.localizedDescription)")
+        }
+    }
+}

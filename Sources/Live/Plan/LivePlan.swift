@@ -1,0 +1,101 @@
+import PatinaProtocol
+import PatinaSim
+import PatinaStore
+
+/// Everything of a live run that is known before it starts: the same plans that the simulator makes of the scenario and the seed.
+struct LivePlan: Sendable {
+    let scenario: Scenario
+    let seed: UInt64
+    let faults: FaultPlan
+    let network: NetworkTimeline
+    let processes: [ProcessStep]
+    let workload: [DueTransaction]
+    /// For each agent those that it knows when it starts.
+    let contacts: [[Int]]
+    /// For each agent how far its wall clock is off when it starts.
+    let skews: [Duration]
+
+    /// A transaction and when it is due.
+    struct DueTransaction: Sendable {
+        let at: Instant
+        let transaction: PlannedTransaction
+    }
+
+    enum Bounds {
+        /// Transactions of one run, all planned before it starts.
+        static let transactions = 1_000_000
+        /// How long a run may take.
+        static let duration: Duration = .seconds(3_600)
+    }
+
+    var nodes: Int { scenario.topology.nodes }
+
+    /// - Throws: `LiveError` when the scenario asks for something that real agents cannot be made to do.
+    init(_ scenario: Scenario, seed: UInt64) throws(LiveError) {
+        let root = Random(seed: seed)
+        self.scenario = scenario
+        self.seed = seed
+        try Self.demandAgents(scenario)
+        faults = FaultPlan(scenario: scenario, random: root.fork("faults"))
+        network = NetworkTimeline(faults)
+        processes = try ProcessStep.all(of: faults, scenario)
+        workload = try Self.workload(scenario, faults, root.fork("workload"))
+        var contacts: [[Int]] = []
+        var skews: [Duration] = []
+        for index in 0..<scenario.topology.nodes {
+            // The draws of the simulator's machines, in its order.
+            var choices = root.fork("host").fork("host", UInt64(index)).fork("choices")
+            let limit = scenario.node.machine.clockSkew
+            skews.append(limit > .zero ? choices.duration(in: .zero...(limit * 2)) - limit : .zero)
+            contacts.append(scenario.topology.contacts(of: index, using: &choices))
+        }
+        self.contacts = contacts
+        self.skews = skews
+    }
+
+    /// The draws of the links, as the simulator makes them.
+    func makeNetwork() -> Network { Network(scenario: scenario, random: Random(seed: seed).fork("link")) }
+
+    private static func demandAgents(_ scenario: Scenario) throws(LiveError) {
+        let file = scenario.file
+        guard scenario.topology.nodes <= LoopbackPlan.agentsMaximum else {
+            throw LiveError(
+                "\(file): \(scenario.topology.nodes) agents do not fit on one machine, \(LoopbackPlan.agentsMaximum) may; try --nodes 16")
+        }
+        guard scenario.duration <= Bounds.duration else {
+            throw LiveError("\(file): a live run takes as long as the scenario says, and an hour at most; try --set run.duration=60s")
+        }
+        for fault in scenario.faults {
+            guard let kind = FaultKind.named(fault.kind), !kind.engines.contains(.live) else { continue }
+            let able = FaultKind.all.filter { $0.engines.contains(.live) }.map(\.name).joined(separator: ", ")
+            throw LiveError("\(file): the live engine cannot bring about \(fault.kind) (fault \"\(fault.id)\"); it can: \(able)")
+        }
+        let standard = NodeSettings()
+        let node = scenario.node
+        guard scenario.nodeOverrides.isEmpty, node.membership == standard.membership, node.broadcast == standard.broadcast,
+            node.sync == standard.sync, node.limits == standard.limits, node.machine.eventTime == .zero, node.machine.clockDrift == 0,
+            !node.machine.hasDisk
+        else {
+            throw LiveError(
+                "\(file): agents have no keys for what [node] and [[node.where]] set here; the live engine takes disk.write, disk.read, "
+                    + "disk.synchronous, clock.skew and transport.idle_timeout")
+        }
+    }
+
+    private static func workload(_ scenario: Scenario, _ faults: FaultPlan, _ random: Random) throws(LiveError) -> [DueTransaction] {
+        var plan = WorkloadPlan(scenario: scenario, faults: faults, random: random)
+        var due: [DueTransaction] = []
+        while true {
+            // The earliest; of equal ones the first source.
+            var first: (source: Int, at: Instant)?
+            for (index, source) in plan.sources.enumerated() {
+                if let next = source.next, first.map({ next < $0.at }) ?? true { first = (index, next) }
+            }
+            guard let first else { return due }
+            guard due.count < Bounds.transactions else {
+                throw LiveError("\(scenario.file): more than \(Bounds.transactions) transactions; lower the rates or the duration")
+            }
+            due.append(DueTransaction(at: first.at, transaction: plan.take(source: first.source)))
+        }
+    }
+}

@@ -83,14 +83,23 @@ extension Store {
                 buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: options.limits.chunkBytes,
                 logsClocks: !isLarge)
             if let written = try writer.writeClocks() {
+                var keys = written.keys
+                // Its clocks are read again for that.
+                let hasPages = folded.rows.count > KeyPages.rowLimit
+                if hasPages {
+                    try take(written.clocks, of: Bookkeeping.versionID(ownSite, next))
+                    let stored = StoredVersion(
+                        actor: actor, site: ownSite, version: next, timestamp: timestamp, lastSequence: written.lastSequence, keys: keys)
+                    keys = try KeyPages.write(stored, clocks: clocks)
+                }
                 try Bookkeeping.insertVersion(
                     connection, site: ownSite, version: next, timestamp: timestamp, lastSequence: written.lastSequence,
-                    keys: written.keys, clocks: written.clocks)
+                    keys: keys, clocks: written.clocks)
                 if unwrittenVersions >= Self.unwrittenVersionLimit { try writeOwnRanges() }
                 outcome.version = next
                 outcome.chunks = writer.makeChunks(actor: actor, timestamp: timestamp, lastSequence: written.lastSequence)
                 // Last, because nothing can fail any more but the commit.
-                try take(written.clocks, of: Bookkeeping.versionID(ownSite, next))
+                if !hasPages { try take(written.clocks, of: Bookkeeping.versionID(ownSite, next)) }
             }
             context.setCapturing(true)
         }

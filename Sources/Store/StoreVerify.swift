@@ -81,14 +81,20 @@ struct Verifier {
             }
             if versions.count % Int(Self.progressStride) == 0 { progress("versions", Int64(versions.count)) }
             var rows: [UInt64] = []
-            do {
-                try KeyList.forEach(statement.blob(2), in: store.catalog) { table, row in rows.append(row.hash(in: table, version: id)) }
+            do throws(StoreError) {
+                try KeyPages.forEachRow(store.connection, id: id, keys: statement.blob(2), in: store.catalog) { table, row in
+                    rows.append(row.hash(in: table, version: id))
+                }
             } catch {
-                violations.append("the key list of version \(name(site, version)) is damaged: \(error.reason)")
+                guard case .corrupt(let reason) = error else { throw error }
+                violations.append("the key list of version \(name(site, version)) is damaged: \(reason)")
             }
             listed.formUnion(rows)
             versions[id] = statement.unsigned(1)
         }
+        let orphans = try store.connection.integer(
+            "SELECT count(*) FROM __patina_key_pages WHERE id NOT IN (SELECT id FROM __patina_versions)")
+        if orphans > 0 { violations.append("\(orphans) key pages belong to no version") }
     }
 
     private mutating func checkOrigin(_ what: String, _ site: Int, _ version: UInt64, _ sequence: UInt64, _ table: Table, _ row: ListedRow)

@@ -7,7 +7,7 @@ enum Bookkeeping {
     static let siteLimit = 1 << 19
     static let lastVersion: UInt64 = (1 << versionBits) - 1
     /// The layout of our tables. A database of another layout is refused.
-    static let format: Int64 = 3
+    static let format: Int64 = 4
 
     /// The row of `__patina_meta` that says, while it is not 0, that the database was brought back from a backup and not opened since.
     static let restoredKey = "restored"
@@ -23,6 +23,7 @@ enum Bookkeeping {
         CREATE TABLE __patina_versions (id INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL, last_sequence INTEGER NOT NULL,
             keys BLOB NOT NULL, clocks BLOB)
         """,
+        KeyPages.table,
         """
         CREATE TABLE __patina_ledger (site INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
             PRIMARY KEY (site, first)) WITHOUT ROWID

@@ -80,6 +80,7 @@ enum ListedRow: Hashable {
 enum KeyList {
     /// The ids of the tables that a list names.
     static func tables(_ bytes: [UInt8], in catalog: Catalog) throws(MalformedInput) -> [Int64] {
+        if KeyPages.isHead(bytes) { return try KeyPages.tables(ofHead: bytes) }
         var reader = ByteReader(bytes)
         var tables: [Int64] = []
         while !reader.isAtEnd {

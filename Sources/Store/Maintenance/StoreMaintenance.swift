@@ -109,11 +109,12 @@ extension Store {
 
     private enum Superseded {
         case yes, no
-        /// The budget ended after so many rows, of which nothing is left.
+        /// The budget ended after so many rows, or before this sequence number where there are pages; nothing is left so far.
         case unknown(rows: Int)
     }
 
     private func isSuperseded(_ stored: StoredVersion, from first: Int, budget: inout Int) throws(StoreError) -> Superseded {
+        if KeyPages.isHead(stored.keys) { return try isSupersededPage(stored, from: first, budget: &budget) }
         var listed: [(table: Int64, row: ListedRow)] = []
         let last = first + max(1, budget)
         var count = 0
@@ -140,6 +141,24 @@ extension Store {
         return count > last ? .unknown(rows: last) : .yes
     }
 
+    /// The same of a version with pages, one page at a time: `first` is a sequence number.
+    private func isSupersededPage(_ stored: StoredVersion, from first: Int, budget: inout Int) throws(StoreError) -> Superseded {
+        guard let page = try KeyPages.page(connection, stored, holding: UInt64(first)) else { return .no }
+        budget -= KeyPages.pageRows
+        var part = stored
+        part.keys = page.keys
+        guard try VersionRows(part, clocks: clocks, thin: nil, within: page.sequences).isEmpty else { return .no }
+        if page.sequences.upperBound < stored.lastSequence { return .unknown(rows: Int(page.sequences.upperBound) + 1) }
+        do {
+            guard try ThinVersions(connection, site: stored.site, stored.version).omitted(stored, in: catalog).isEmpty else { return .no }
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            return .no
+        }
+        return .yes
+    }
+
     /// A complete version without a row is empty. Our own must be in a range for that.
     private func remove(_ versions: [Int64]) throws(StoreError) {
         guard !versions.isEmpty else { return }
@@ -149,6 +168,7 @@ extension Store {
             for id in versions {
                 try delete.bind(1, id)
                 try delete.run()
+                try KeyPages.delete(connection, id: id)
             }
         }
     }

@@ -230,10 +230,13 @@ struct ApplyBatch {
             if hadPartial { try Bookkeeping.deleteChunks(store.connection, site: site, chunk.id.version...chunk.id.version) }
             // A version that lost every cell has nothing to serve: it is complete, and empty.
             if !merger.keys.isEmpty || !version.lost.isEmpty {
+                var stored = StoredVersion(
+                    actor: chunk.id.actor, site: site, version: chunk.id.version, timestamp: chunk.timestamp,
+                    lastSequence: chunk.id.lastSequence, keys: merger.keys.finish())
+                if version.rows.count > KeyPages.rowLimit { stored.keys = try KeyPages.write(stored, clocks: store.clocks) }
                 try Bookkeeping.insertVersion(
-                    store.connection, site: site, version: chunk.id.version, timestamp: chunk.timestamp,
-                    lastSequence: chunk.id.lastSequence,
-                    keys: merger.keys.finish())
+                    store.connection, site: site, version: stored.version, timestamp: stored.timestamp, lastSequence: stored.lastSequence,
+                    keys: stored.keys)
             }
         }
     }

@@ -40,8 +40,12 @@ struct ChunkCutter {
         self.chunkBytes = chunkBytes
     }
 
-    /// Bytes of the chunks that are finished.
-    var finishedBytes: Int { chunks.reduce(0) { $0 + $1.body.count } }
+    /// Takes the chunks that are finished so far.
+    mutating func takeChunks() -> [Chunk] {
+        if chunks.isEmpty { return [] }
+        defer { chunks = [] }
+        return chunks
+    }
 
     /// Adds a row, or a piece of one.
     /// - Parameters:

@@ -6,6 +6,9 @@ struct VersionReader {
     let limits: Limits
     /// True on a connection that does not write: what the writer has not folded yet is read from its versions first.
     var refreshesClocks = false
+    /// Rows of large versions whose clocks are looked at for one request, and one page more at most: so that overwritten rows cost a
+    /// bounded time too.
+    var rowLimit = 65_536
 
     private var connection: Connection { clocks.connection }
     private var sites: SiteTable { clocks.sites }
@@ -20,6 +23,7 @@ struct VersionReader {
         var bytes = 0
         let byteLimit: Int
         var versionsLeft = VersionReader.versionLimit
+        var rowsLeft: Int
 
         /// Takes a chunk if it fits, or if it is the first.
         mutating func take(_ chunk: Chunk) -> Bool {
@@ -42,7 +46,7 @@ struct VersionReader {
         try connection.statement("BEGIN").run()
         defer { connection.rollBack() }
         if refreshesClocks { try clocks.refresh(fromStart: false) }
-        var answer = Answer(byteLimit: request.byteLimit)
+        var answer = Answer(byteLimit: request.byteLimit, rowsLeft: rowLimit)
         var remaining: [ReadRequest.Want] = []
         for (index, want) in request.wants.enumerated() {
             let rest: [ReadRequest.Want]
@@ -168,6 +172,7 @@ struct VersionReader {
         .Want]
     {
         let thin = try ThinVersions(connection, site: stored.site, stored.version)
+        if KeyPages.isHead(stored.keys) { return try servePages(stored, only: sequences, thin, into: &answer) }
         let rows = try VersionRows(stored, clocks: clocks, thin: thin)
         guard !rows.isEmpty else {
             answer.takeEmpty(stored.actor, stored.version...stored.version)
@@ -181,12 +186,74 @@ struct VersionReader {
                 rest.insert(range)
                 continue
             }
-            try rows.forEachChunk(in: range, chunkBytes: limits.chunkBytes) { chunk in
+            func take(_ chunk: Chunk) -> Bool {
                 guard !answer.take(chunk) else { return true }
                 rest.insert(chunk.id.sequences.lowerBound...range.upperBound)
                 return false
             }
+            var cutter = cutter(for: stored, from: range.lowerBound, omitted: rows.omitted)
+            guard try rows.add(range, to: &cutter, take) else { continue }
+            cutter.finish(at: range.upperBound)
+            _ = cutter.takeChunks().allSatisfy(take)
         }
+        return rest.isEmpty ? [] : [.sequences(stored.actor, version: stored.version, rest)]
+    }
+
+    private func cutter(for stored: StoredVersion, from first: UInt64, omitted: [Changeset.Table]) -> ChunkCutter {
+        var cutter = ChunkCutter(
+            actor: stored.actor, version: stored.version, timestamp: stored.timestamp, lastSequence: stored.lastSequence, from: first,
+            chunkBytes: limits.chunkBytes)
+        cutter.omitted = omitted
+        return cutter
+    }
+
+    /// Serves what is left of a version of very many rows, page by page: what a request costs depends on what it returns, and on
+    /// the rows in between of which nothing is left.
+    private func servePages(
+        _ stored: StoredVersion, only sequences: IntervalSet?, _ thin: ThinVersions, into answer: inout Answer
+    ) throws(StoreError) -> [ReadRequest.Want] {
+        let all = IntervalSet(0...stored.lastSequence)
+        let wanted = sequences.map { $0.intersection(all) } ?? all
+        let omitted: [Changeset.Table]
+        do { omitted = try thin.omitted(stored, in: clocks.catalog) } catch {
+            throw .corrupt(
+                message: "\(connection.name): the key list of version \(stored.version) of \(stored.actor) is damaged: \(error.reason)")
+        }
+        var rest = IntervalSet()
+        // Until something is found, nothing is said: a version of which nothing is left is empty, whatever its extent.
+        var isEmpty = omitted.isEmpty && wanted == all
+        for range in wanted.ranges {
+            guard rest.isEmpty else {
+                rest.insert(range)
+                continue
+            }
+            func take(_ chunk: Chunk) -> Bool {
+                guard !answer.take(chunk) else { return true }
+                rest.insert(chunk.id.sequences.lowerBound...range.upperBound)
+                return false
+            }
+            var cutter = cutter(for: stored, from: range.lowerBound, omitted: omitted)
+            var next = range.lowerBound
+            var isStopped = false
+            while next <= range.upperBound, !isStopped, let page = try KeyPages.page(connection, stored, holding: next) {
+                if answer.rowsLeft <= 0, next > range.lowerBound {
+                    isEmpty = false
+                    rest.insert(next...range.upperBound)
+                    break
+                }
+                answer.rowsLeft -= KeyPages.pageRows
+                var part = stored
+                part.keys = page.keys
+                let rows = try VersionRows(part, clocks: clocks, thin: nil, within: page.sequences)
+                if !rows.isEmpty { isEmpty = false }
+                isStopped = try !rows.add(page.sequences.clamped(to: range), to: &cutter, take)
+                next = page.sequences.upperBound + 1
+            }
+            if isStopped || isEmpty { continue }
+            cutter.finish(at: rest.isEmpty ? range.upperBound : next - 1)
+            _ = cutter.takeChunks().allSatisfy(take)
+        }
+        if isEmpty { answer.takeEmpty(stored.actor, stored.version...stored.version) }
         return rest.isEmpty ? [] : [.sequences(stored.actor, version: stored.version, rest)]
     }
 }

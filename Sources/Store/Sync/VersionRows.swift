@@ -12,19 +12,24 @@ struct VersionRows {
 
     private let stored: StoredVersion
     private let clocks: ClockTables
-    private let omitted: [Changeset.Table]
+    let omitted: [Changeset.Table]
     private var pieces: [Piece] = []
 
     /// True when nothing is left of the version, for whoever asks.
     var isEmpty: Bool { pieces.isEmpty && omitted.isEmpty }
 
-    init(_ stored: StoredVersion, clocks: ClockTables, thin: ThinVersions) throws(StoreError) {
+    /// - Parameters:
+    ///   - thin: what the version may lack; nil where that does not matter.
+    ///   - sequences: only rows and parts of rows with these sequence numbers; nil: all.
+    init(
+        _ stored: StoredVersion, clocks: ClockTables, thin: ThinVersions?, within wanted: ClosedRange<UInt64>? = nil
+    ) throws(StoreError) {
         self.stored = stored
         self.clocks = clocks
         let catalog = clocks.catalog
         var listed: [(table: Int, row: ListedRow)] = []
         do {
-            omitted = try thin.omitted(stored, in: catalog)
+            omitted = try thin?.omitted(stored, in: catalog) ?? []
             try KeyList.forEach(stored.keys, in: catalog) { id, row in
                 if let table = catalog.index(ofID: id) { listed.append((table, row)) }
             }
@@ -36,6 +41,7 @@ struct VersionRows {
         var (rows, overlap): ([(table: Int, row: ListedRow, sequences: [UInt64])], Bool) = ([], false)
         for (table, row) in listed {
             var sequences = try self.sequences(of: row, catalog.tables[table])
+            if let wanted { sequences.removeAll { !wanted.contains($0) } }
             guard !sequences.isEmpty else { continue }
             sequences.sort()
             rows.append((table, row, sequences))
@@ -101,22 +107,29 @@ struct VersionRows {
 
     // MARK: Chunks
 
-    /// Builds the chunks that cover `range`, in order, until `body` returns false.
-    func forEachChunk(in range: ClosedRange<UInt64>, chunkBytes: Int, _ body: (Chunk) -> Bool) throws(StoreError) {
-        var cutter = ChunkCutter(
-            actor: stored.actor, version: stored.version, timestamp: stored.timestamp, lastSequence: stored.lastSequence,
-            from: range.lowerBound, chunkBytes: chunkBytes)
-        cutter.omitted = omitted
-        var delivered = 0
+    /// Adds what lies in `range` to chunks, and hands over those that are finished, until `body` returns false.
+    func add(_ range: ClosedRange<UInt64>, to cutter: inout ChunkCutter, _ body: (Chunk) -> Bool) throws(StoreError) -> Bool {
         for piece in pieces where piece.sequences.overlaps(range) {
             try add(piece, within: piece.sequences.clamped(to: range), to: &cutter)
-            while delivered < cutter.chunks.count {
-                guard body(cutter.chunks[delivered]) else { return }
-                delivered += 1
-            }
+            guard cutter.takeChunks().allSatisfy(body) else { return false }
         }
-        cutter.finish(at: range.upperBound)
-        _ = body(cutter.chunks[delivered])
+        return true
+    }
+
+    // MARK: Pages
+
+    /// Cuts the rows into key lists of so many rows, in the order of their sequence numbers.
+    func forEachPage(
+        of count: Int, _ body: (_ first: UInt64, _ keys: [UInt8]) throws(StoreError) -> Void
+    ) throws(StoreError) {
+        var start = 0
+        while start < pieces.count {
+            let end = min(pieces.count, start + count)
+            var keys = KeyListBuilder()
+            for piece in pieces[start..<end] { keys.add(piece.row, of: clocks.catalog.tables[piece.table]) }
+            try body(start == 0 ? 0 : pieces[start].sequences.lowerBound, keys.finish())
+            start = end
+        }
     }
 
     private func add(_ piece: Piece, within sequences: ClosedRange<UInt64>, to cutter: inout ChunkCutter) throws(StoreError) {

@@ -95,6 +95,9 @@ public struct ByteWriter: Sendable {
     /// Replaces a byte that was written before.
     mutating func replace(at index: Int, with byte: UInt8) { bytes[index] = byte }
 
+    /// Takes back what was written behind the first `count` bytes.
+    mutating func truncate(to count: Int) { bytes.removeSubrange(count...) }
+
     /// Appends what `body` puts at the beginning of a piece of memory of `capacity` bytes; it returns how much that is.
     mutating func write(capacity: Int, _ body: (UnsafeMutableRawBufferPointer) -> Int) {
         withUnsafeTemporaryAllocation(byteCount: capacity, alignment: 8) { buffer in

@@ -162,8 +162,8 @@ extension ByteReader {
         return first...last
     }
 
-    mutating func readWants() throws(MalformedInput) -> [ReadRequest.Want] {
-        let count = try readListCount(of: "wanted ranges", least: 19)
+    mutating func readWants(limit: Int = SyncFrame.listLimit) throws(MalformedInput) -> [ReadRequest.Want] {
+        let count = try readListCount(of: "wanted ranges", least: 19, limit: limit)
         var wants: [ReadRequest.Want] = []
         wants.reserveCapacity(count)
         for _ in 0..<count {
@@ -183,8 +183,8 @@ extension ByteReader {
     }
 
     /// Ascending ranges: for each the distance from the last one's end, then how many numbers follow its first.
-    mutating func readIntervals() throws(MalformedInput) -> IntervalSet {
-        let count = try readListCount(of: "intervals", least: 2, limit: SyncFrame.intervalLimit)
+    mutating func readIntervals(limit: Int = SyncFrame.intervalLimit) throws(MalformedInput) -> IntervalSet {
+        let count = try readListCount(of: "intervals", least: 2, limit: limit)
         var result = IntervalSet()
         var next: UInt64 = 0
         for index in 0..<count {

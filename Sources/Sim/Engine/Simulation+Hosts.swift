@@ -28,6 +28,8 @@ extension Simulation {
             configuration.cluster = 1
             if let mutant { mutate(&configuration, by: mutant) }
             let node = Node(configuration: configuration, ledger: store.ledger, members: members)
+            nodeLogs?.begin(
+                host.index, wall: wall.nanoseconds, now: clock.now, configuration: configuration, ledger: store.ledger, members: members)
             host.process = Process(node: node, store: store)
             host.upSince = clock.now
             host.diskFree = clock.now

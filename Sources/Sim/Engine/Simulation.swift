@@ -47,6 +47,8 @@ public final class Simulation {
     var pollIsScheduled = false
     /// Nil in a run that nobody wants a report page of.
     var recorder: RunRecorder?
+    /// What every node handled and wanted; nil unless somebody wants to replay single nodes.
+    var nodeLogs: NodeLogs?
 
     private let uniqueMark: UnsafeMutableRawPointer
 
@@ -199,6 +201,7 @@ public final class Simulation {
     func deliver(_ event: Event, to host: Host) {
         guard let process = host.process else { preconditionFailure("an event for host \(host.index), which is down") }
         process.node.handle(event, now: clock.now, into: &effects)
+        nodeLogs?.append(event, of: host.index, now: clock.now, effects: effects.items)
         events += 1
         if hinderedHosts > 0 { host.busyUntil = clock.now + host.eventCost }
         #if DEBUG

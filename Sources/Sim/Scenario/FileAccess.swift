@@ -81,5 +81,28 @@ enum FileAccess {
         return String(file[...slash]) + path
     }
 
-    private static var lastError: String { String(cString: strerror(errno)) }
+    fileprivate static var lastError: String { String(cString: strerror(errno)) }
+}
+
+/// Reads a file of any size from its beginning, piece by piece.
+final class FilePieces {
+    private static let pieceBytes = 1_024 * 1_024
+
+    private let file: UnsafeMutablePointer<FILE>
+
+    init(_ path: String) throws(FileAccess.Failure) {
+        guard let file = fopen(path, "rb") else { throw FileAccess.Failure(reason: FileAccess.lastError) }
+        self.file = file
+    }
+
+    deinit { fclose(file) }
+
+    /// The next bytes; nil at the end of the file.
+    func next() throws(FileAccess.Failure) -> [UInt8]? {
+        let piece = [UInt8](unsafeUninitializedCapacity: Self.pieceBytes) { buffer, count in
+            count = fread(buffer.baseAddress, 1, buffer.count, file)
+        }
+        guard ferror(file) == 0 else { throw FileAccess.Failure(reason: FileAccess.lastError) }
+        return piece.isEmpty ? nil : piece
+    }
 }

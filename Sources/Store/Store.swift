@@ -34,7 +34,7 @@ public final class Store {
     /// Where the passes of `maintain` stand.
     var maintenance = MaintenanceCursor()
     /// Own versions since the range of our own complete versions was last written.
-    var unwrittenVersions = 0
+    var unwrittenVersions = Store.unwrittenVersionLimit
     /// Version numbers up to this one are used up, or may be.
     var versionFloor: UInt64
     /// Version numbers up to this one may be given out.
@@ -56,25 +56,23 @@ public final class Store {
         if case .file(let path) = location { lock = try DatabaseLock(path: path) }
         let connection = try Connection(location, readOnly: false, userStatementLimit: options.simulated ? 8 : 128)
         let context = CaptureContext(connection: connection.handle, limits: options.limits)
+        let isEmpty: Bool
         do throws(StoreError) {
+            connection.makesGuards = options.guardsTables
             try Self.configure(connection, location, options)
             try context.install()
             if options.leavesCheckpoints { context.watchLog() }
             reservation = options.reservesVersions ? try Self.openReservation(location) : nil
             let identity = try Self.openIdentity(connection, options, reservation)
-            let sites = SiteTable()
-            try sites.reload(connection)
-            guard identity.site >= 0, identity.site < Int64(sites.count) else {
-                throw .corrupt(message: "\(connection.name): the database's own actor is not among its sites")
-            }
-            ownSite = Int(identity.site)
+            sites = identity.sites
+            ownSite = identity.site
             actor = sites.actors[ownSite]
             generation = identity.plan.generation
             versionFloor = identity.plan.floor
             reservedVersions = identity.reserved
-            self.sites = sites
-            catalog = try Catalog.load(from: connection)
-            dataVersion = try connection.integer("PRAGMA data_version")
+            isEmpty = identity.isEmpty
+            catalog = try Self.openCatalog(connection, options, isEmpty: isEmpty)
+            dataVersion = try Self.readDataVersion(connection)
         } catch {
             connection.close()
             throw error
@@ -85,6 +83,10 @@ public final class Store {
         self.context = context
         clock = HybridClock()
         context.schemaChanged(catalog)
+        guard !isEmpty else {
+            upkeepState = .nothing
+            return
+        }
         do throws(StoreError) {
             try reloadLedger()
             try clocks.refresh(fromStart: true)
@@ -199,13 +201,16 @@ public final class Store {
 
     /// Somebody else committed, past the guards: what we know from reading earlier may be stale.
     private func noticeOtherWriters() throws(StoreError) {
-        let statement = try connection.statement(.dataVersion)
-        guard try statement.step() else { return }
-        let version = statement.integer(0)
-        statement.reset()
+        let version = try Self.readDataVersion(connection)
         guard version != dataVersion else { return }
         dataVersion = version
         try reloadMemory()
+    }
+
+    private static func readDataVersion(_ connection: Connection) throws(StoreError) -> Int64 {
+        let statement = try connection.statement(.dataVersion)
+        defer { statement.reset() }
+        return try statement.step() ? statement.integer(0) : 0
     }
 
     func reloadMemory() throws(StoreError) {

@@ -7,7 +7,7 @@ extension Store {
     static func configure(_ connection: Connection, _ location: StoreLocation, _ options: StoreOptions) throws(StoreError) {
         if options.simulated { _ = patina_sqlite3_db_config_lookaside(connection.handle, 0, 0) }
         // Takes effect in a new database only.
-        try connection.execute("PRAGMA page_size = \(options.simulated ? 1_024 : 4_096)")
+        if options.template == nil { try connection.execute("PRAGMA page_size = \(options.simulated ? 1_024 : 4_096)") }
         switch location {
         case .file, .virtual, .immutable:
             sqlite3_busy_timeout(connection.handle, 5_000)
@@ -16,25 +16,29 @@ extension Store {
             try connection.execute("PRAGMA journal_mode = WAL")
             try connection.execute("PRAGMA journal_size_limit = \(options.logBytes)")
             if case .file = location, !options.simulated { try connection.execute("PRAGMA mmap_size = 8589934592") }
+            // So that small simulated databases meet checkpoints too.
+            if options.simulated { try connection.execute("PRAGMA wal_autocheckpoint = 200") }
+            try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
         case .memory:
             try connection.execute("PRAGMA journal_mode = MEMORY")
         }
-        // So that small simulated databases meet checkpoints too.
-        if options.simulated { try connection.execute("PRAGMA wal_autocheckpoint = 200") }
-        try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
         try connection.execute("PRAGMA cache_size = -\(options.simulated ? 32 : options.cacheKiB)")
         try connection.execute("PRAGMA temp_store = MEMORY")
         try connection.execute("PRAGMA cache_spill = OFF")
-        try connection.execute("PRAGMA trusted_schema = ON")
+        _ = patina_sqlite3_db_config_flag(connection.handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1)
     }
 
     /// What opening the database found out.
     struct Identity {
-        var site: Int64
+        var sites: SiteTable
+        /// Our own actor among them.
+        var site: Int
         /// The generation of this opening, and where our version numbers go on.
         var plan: VersionPlan
         /// Versions up to this one may be given out.
         var reserved: UInt64
+        /// The database has just begun as a copy of a template: there is nothing in it.
+        var isEmpty = false
     }
 
     /// Creates our tables in a new database, and counts this opening. What this returns is durable, whatever `synchronous` says.
@@ -43,6 +47,16 @@ extension Store {
     static func openIdentity(
         _ connection: Connection, _ options: StoreOptions, _ reservation: ReservationFile?
     ) throws(StoreError) -> Identity {
+        if let template = options.template {
+            let actor = if let given = options.identity { given } else { try freshIdentity() }
+            if try template.begin(connection, as: actor) {
+                let facts = VersionPlan.Facts(
+                    actor: actor, generation: 0, head: 0, newest: nil, isRestored: false, wall: options.wallClock())
+                let plan = VersionPlan(unreserved: facts)
+                return Identity(
+                    sites: SiteTable(actor), site: 0, plan: plan, reserved: plan.floor + VersionReservation.block, isEmpty: true)
+            }
+        }
         try connection.execute("PRAGMA synchronous = FULL")
         try connection.execute("BEGIN IMMEDIATE")
         do throws(StoreError) {
@@ -70,11 +84,23 @@ extension Store {
             if facts.isRestored { try Bookkeeping.writeMeta(connection, Bookkeeping.restoredKey, 0) }
             try connection.execute("COMMIT")
             try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
-            return Identity(site: site, plan: plan, reserved: reserved)
+            let sites = SiteTable()
+            try sites.reload(connection)
+            guard site >= 0, site < Int64(sites.count) else {
+                throw .corrupt(message: "\(connection.name): the database's own actor is not among its sites")
+            }
+            return Identity(sites: sites, site: Int(site), plan: plan, reserved: reserved)
         } catch {
             connection.rollBack()
             throw error
         }
+    }
+
+    /// What is known of the tables. In a copy of a template whose schema did not change they need not be examined.
+    static func openCatalog(_ connection: Connection, _ options: StoreOptions, isEmpty: Bool) throws(StoreError) -> Catalog {
+        guard let template = options.template else { return try Catalog.load(from: connection) }
+        if !isEmpty, try connection.integer("PRAGMA schema_version") != template.schemaVersion { return try Catalog.load(from: connection) }
+        return try Catalog(template, connection, isEmpty: isEmpty)
     }
 
     private static func versionFacts(
@@ -110,7 +136,7 @@ extension Store {
     }
 
     /// A version 4 UUID from the system's randomness.
-    private static func freshIdentity() throws(StoreError) -> ActorID {
+    static func freshIdentity() throws(StoreError) -> ActorID {
         var words: (high: UInt64, low: UInt64) = (0, 0)
         let size = MemoryLayout.size(ofValue: words)
         guard withUnsafeMutableBytes(of: &words, { getentropy($0.baseAddress, size) }) == 0 else {
@@ -119,27 +145,4 @@ extension Store {
         let high = (words.high & 0xFFFF_FFFF_FFFF_0FFF) | 0x0000_0000_0000_4000
         return ActorID(high: high, low: (words.low & 0x3FFF_FFFF_FFFF_FFFF) | 0x8000_0000_0000_0000)
     }
-}
-
-/// Keeps the content of an in-memory database alive while no store has it open: the simulator's disk that survives a crash.
-public final class MemoryAnchor {
-    private let connection: Connection
-
-    /// Holds the database of that name, which may be empty yet.
-    public init(name: String) throws(StoreError) {
-        connection = try Connection(.memory(name: name), readOnly: false, userStatementLimit: 0)
-        _ = patina_sqlite3_db_config_lookaside(connection.handle, 0, 0)
-        // The first read opens the file below the connection; before that there is nothing to keep alive.
-        do throws(StoreError) {
-            _ = try connection.integer("SELECT count(*) FROM sqlite_schema")
-        } catch {
-            connection.close()
-            throw error
-        }
-    }
-
-    deinit { close() }
-
-    /// Lets the content go, unless a store has it open.
-    public func close() { connection.close() }
 }

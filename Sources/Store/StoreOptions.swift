@@ -11,6 +11,9 @@ public enum StoreLocation: Hashable, Sendable {
     case virtual(vfs: String, path: String)
     /// Memory, shared by name within the process. The content lives as long as a connection to it does; see `MemoryAnchor`.
     case memory(name: String)
+
+    /// What SQLite calls a database in memory. Names that begin with a slash are shared within the process.
+    static func sharedMemoryName(_ name: String) -> String { "/" + name }
 }
 
 /// How durable an acknowledged transaction is.
@@ -43,6 +46,12 @@ public struct StoreOptions: Sendable {
     public var identity: ActorID?
     /// For many stores in one process: small pages and caches, no memory mapping, nothing that depends on the time of day.
     public var simulated = false
+
+    /// Tables get guards that make every other program fail that tries to write them. False only where no other program can get at the
+    /// database.
+    public var guardsTables = true
+    /// The database was begun as a copy of this template, so that its tables need not be examined again. For databases in memory only.
+    public var template: StoreTemplate?
 
     /// For the tests that must see what happens without it: no reservation of version numbers is kept.
     var reservesVersions = true

@@ -10,7 +10,7 @@ extension Simulation {
     /// Where the store of a machine lives. The disk is made with the first process.
     func storeLocation(of host: Host) throws(StoreError) -> StoreLocation {
         guard scenario.hasDisks else {
-            if host.anchor == nil { host.anchor = try MemoryAnchor(name: host.storeName) }
+            if host.anchor == nil { host.anchor = try MemoryAnchor(name: host.storeName, template: try storeTemplate()) }
             return .memory(name: host.storeName)
         }
         if let disk = host.disk { return disk.location(Host.databasePath) }
@@ -18,6 +18,14 @@ extension Simulation {
         let disk = SimulatedDisk(random: host.nodeRandom.fork("disk")) { wall.nanoseconds }
         host.disk = disk
         return disk.location(Host.databasePath)
+    }
+
+    /// The empty database that those in memory begin as.
+    func storeTemplate() throws(StoreError) -> StoreTemplate {
+        if let template { return template }
+        let made = try StoreTemplate(scenario.schema)
+        template = made
+        return made
     }
 
     /// The files of the process end with it, before its store is closed: closing must not save what a kill would lose.

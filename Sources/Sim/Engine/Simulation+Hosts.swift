@@ -16,6 +16,10 @@ extension Simulation {
         options.simulated = true
         options.synchronous = host.settings.machine.synchronous
         do throws(StoreError) {
+            if !scenario.hasDisks {
+                options.guardsTables = false
+                options.template = try storeTemplate()
+            }
             let store = try Store(try storeLocation(of: host), options: options)
             try applySchema(to: store, of: host)
             let members = try store.members()

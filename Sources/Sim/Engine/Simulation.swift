@@ -45,6 +45,8 @@ public final class Simulation {
     var catchUps: [GoalTracker] = []
     var looks = 0
     var pollIsScheduled = false
+    /// Made with the first database in memory.
+    var template: StoreTemplate?
     /// Nil in a run that nobody wants a report page of.
     var recorder: RunRecorder?
     /// What every node handled and wanted; nil unless somebody wants to replay single nodes.
@@ -111,7 +113,7 @@ public final class Simulation {
                 Host(
                     index: index, address: Host.address(of: index),
                     bootstrap: scenario.topology.contacts(of: index, using: &choices).map(Host.address),
-                    storeName: "simulation-\(unique)-\(index)", settings: settings, wall: wall,
+                    storeName: "\(index)-simulation-\(unique)", settings: settings, wall: wall,
                     startAt: .zero + .nanoseconds(scenario.topology.join.over.nanoseconds / Int64(count) * Int64(index)), random: own))
             hostOf[hosts[index].identity] = index
         }

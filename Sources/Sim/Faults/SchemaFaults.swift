@@ -61,7 +61,8 @@ extension Simulation {
 
     /// Gives a store that was just opened the schema of its machine, and lets it finish what an earlier process left.
     func applySchema(to store: Store, of host: Host) throws(StoreError) {
-        if host.life == 0 || host.schemaChange == nil { _ = try store.applySchema(scenario.schema) }
+        // A copy of the template has the first one.
+        if scenario.hasDisks, host.life == 0 || host.schemaChange == nil { _ = try store.applySchema(scenario.schema) }
         if let change = host.schemaChange { _ = try store.applySchema(change.files, allowDestructive: change.allowDestructive) }
         while store.needsUpkeep { _ = try store.upkeep() }
         host.isUpkeepScheduled = false

@@ -5,6 +5,14 @@ final class SiteTable {
     private(set) var actors: [ActorID] = []
     private var ordinals: [ActorID: Int] = [:]
 
+    init() {}
+
+    /// That of a database in which nobody has written yet but its own actor.
+    init(_ own: ActorID) {
+        actors = [own]
+        ordinals = [own: 0]
+    }
+
     var count: Int { actors.count }
 
     /// Reads the table anew: at the start, and after a transaction that added actors was taken back.

@@ -11,6 +11,8 @@ final class Connection {
     /// Those of every transaction, found without a look at their text.
     private var frequentStatements: [PreparedStatement?] = Array(repeating: nil, count: FrequentStatement.allCases.count)
     private var userStatements: StatementCache
+    /// Tables get guards against programs that are not us. False where no other program can get at the database.
+    var makesGuards = true
     let interrupter: Interrupter
     private var isClosed = false
 
@@ -36,8 +38,7 @@ final class Connection {
             (path, name, vfs) = (file, file, virtual)
             flags |= readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
         case .memory(let memoryName):
-            // Names that begin with a slash are shared within the process.
-            path = "file:/\(Self.percentEncoded(memoryName))?vfs=memdb"
+            path = "file:\(Self.percentEncoded(StoreLocation.sharedMemoryName(memoryName)))?vfs=memdb"
             name = "memory:\(memoryName)"
             flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
         }

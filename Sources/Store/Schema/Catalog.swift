@@ -7,11 +7,23 @@ final class Catalog {
     private let indexes: [String: Int]
     private let indexesByID: [Int64: Int]
     /// How the rows of every table that ever was are named in key lists, the dropped ones included.
-    private let keyings: [Int64: Keying]
+    let keyings: [Int64: Keying]
     /// What was dropped: changes of peers for it are left out.
     var dropped: Set<DroppedName>
     /// SQLite's own counter of schema changes, at the time of loading.
     let schemaVersion: Int64
+
+    /// A catalog of a database with a template's schema.
+    convenience init(_ template: StoreTemplate, _ connection: Connection, isEmpty: Bool) throws(StoreError) {
+        var tables: [Table] = []
+        for description in template.tables {
+            let hasTombstones = try isEmpty ? false : Self.hasTombstones(description.name, connection)
+            tables.append(Table(description, mayHaveTombstones: hasTombstones, connection: connection))
+        }
+        self.init(
+            tables: tables, keyings: template.keyings, dropped: try isEmpty ? [] : SchemaBookkeeping.readDropped(connection),
+            schemaVersion: template.schemaVersion)
+    }
 
     private init(tables: [Table], keyings: [Int64: Keying], dropped: Set<DroppedName>, schemaVersion: Int64) {
         self.tables = tables
@@ -56,13 +68,18 @@ final class Catalog {
         for (id, name) in known {
             // A table that was dropped by hand keeps its records; it is as if the schema were not there yet.
             guard let shape = try connection.shape(of: name) else { continue }
-            tables.append(try makeTable(id, shape, connection))
+            let description = try describe(id, shape, connection)
+            tables.append(Table(description, mayHaveTombstones: try hasTombstones(name, connection), connection: connection))
         }
         return Catalog(
             tables: tables, keyings: keyings, dropped: try SchemaBookkeeping.readDropped(connection), schemaVersion: version)
     }
 
-    private static func makeTable(_ id: Int64, _ shape: TableShape, _ connection: Connection) throws(StoreError) -> Table {
+    private static func hasTombstones(_ table: String, _ connection: Connection) throws(StoreError) -> Bool {
+        try connection.integer("SELECT EXISTS (SELECT 1 FROM \(quoted(Table.tombstoneTable(of: table))))") != 0
+    }
+
+    private static func describe(_ id: Int64, _ shape: TableShape, _ connection: Connection) throws(StoreError) -> TableDescription {
         let storage = HookNumbering(shape)
         var keyColumns: [KeyColumn] = []
         for column in shape.keyColumns {
@@ -80,10 +97,9 @@ final class Catalog {
                     name: column.name, hook: storage.indexes(of: column), affinity: shape.affinity(of: column),
                     defaultValue: try constantDefault(of: column, in: shape)))
         }
-        let hasTombstones = try connection.integer("SELECT EXISTS (SELECT 1 FROM \(quoted(Table.tombstoneTable(of: shape.name))))") != 0
-        return Table(
+        return TableDescription(
             id: id, name: shape.name, keying: shape.keying, keyColumns: keyColumns, columns: columns, recordNumbers: recordNumbers,
-            recordColumns: registered.count, rowidName: shape.rowidName ?? "", mayHaveTombstones: hasTombstones, connection: connection)
+            recordColumns: registered.count, rowidName: shape.rowidName ?? "")
     }
 
     /// The value that a column has in rows that were never given one. Only constants: other defaults are not stored in rows that

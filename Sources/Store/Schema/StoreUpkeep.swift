@@ -17,6 +17,8 @@ struct UpkeepState {
     var retried: (site: Int, version: UInt64)? = (-1, 0)
     var mayHaveCleanup = true
 
+    static let nothing = UpkeepState(retried: nil, mayHaveCleanup: false)
+
     mutating func schemaChanged() {
         retried = (-1, 0)
         mayHaveCleanup = true

@@ -73,30 +73,23 @@ final class Table {
     var collected: CollectedTombstones?
     /// The statements of the writing connection; readers make their own.
     let statements: TableStatements
+    let description: TableDescription
 
-    init(
-        id: Int64, name: String, keying: Keying, keyColumns: [KeyColumn], columns: [Column], recordNumbers: [Int], recordColumns: Int,
-        rowidName: String, mayHaveTombstones: Bool, connection: Connection
-    ) {
-        self.id = id
-        self.name = name
-        self.keying = keying
-        self.keyColumns = keyColumns
-        self.columns = columns
-        keyCapture = keyColumns.map { CaptureColumn(hook: $0.hook, affinity: $0.affinity, hasDefault: false) }
-        capture = columns.map { CaptureColumn(hook: $0.hook, affinity: $0.affinity, hasDefault: $0.defaultValue != nil) }
-        self.rowidName = rowidName
+    init(_ description: TableDescription, mayHaveTombstones: Bool, connection: Connection) {
+        id = description.id
+        name = description.name
+        keying = description.keying
+        keyColumns = description.keyColumns
+        columns = description.columns
+        keyCapture = description.keyCapture
+        capture = description.capture
+        columnNumbers = description.columnNumbers
+        recordNumbers = description.recordNumbers
+        columnsByRecordNumber = description.columnsByRecordNumber
+        rowidName = description.rowidName
         self.mayHaveTombstones = mayHaveTombstones
-        var byName: [String: Int] = [:]
-        for (number, column) in columns.enumerated() { byName[column.name] = number }
-        columnNumbers = byName
-        self.recordNumbers = recordNumbers.elementsEqual(0..<recordColumns) ? nil : recordNumbers
-        var byNumber = Array(repeating: -1, count: recordColumns)
-        for (column, number) in recordNumbers.enumerated() { byNumber[number] = column }
-        columnsByRecordNumber = byNumber
-        statements = TableStatements(
-            connection: connection, name: name, keying: keying, keys: keyColumns.map(\.name), columns: columns.map(\.name), rowid: rowidName
-        )
+        self.description = description
+        statements = TableStatements(connection: connection, sql: description.sql)
     }
 
     /// The clock as records have it: by numbers that outlive dropped columns.
@@ -132,103 +125,4 @@ final class Table {
     static func tombstoneTable(of name: String) -> String { name + "__patina_tombstone" }
     static func guardIndex(of name: String) -> String { name + "__patina_guard" }
     static func guardTrigger(of name: String) -> String { name + "__patina_guard_delete" }
-}
-
-/// The SQL of one table, compiled on first use.
-final class TableStatements {
-    private unowned let connection: Connection
-    private let table: String
-    private let clock: String
-    private let tombstone: String
-    private let keying: Keying
-    private let keys: [String]
-    private let columns: [String]
-    private let rowid: String
-
-    init(connection: Connection, name: String, keying: Keying, keys: [String], columns: [String], rowid: String) {
-        self.connection = connection
-        table = quoted(name)
-        clock = quoted(Table.clockTable(of: name))
-        tombstone = quoted(Table.tombstoneTable(of: name))
-        self.keying = keying
-        self.keys = keys.map(quoted)
-        self.columns = columns.map(quoted)
-        self.rowid = keying == .rowidAlias ? quoted(keys[0]) : rowid
-    }
-
-    private var cache: [PreparedStatement?] = Array(repeating: nil, count: Kind.allCases.count)
-    /// Inserts and updates of some of the columns, by the numbers of those columns.
-    private var partialInserts: [[Int]: PreparedStatement] = [:]
-    private var partialUpdates: [[Int]: PreparedStatement] = [:]
-
-    enum Kind: Int, CaseIterable {
-        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, findRow, readValues, readForSync,
-            insertWhole, insertUnlessThere, deleteRow
-    }
-
-    func drop() {
-        cache = Array(repeating: nil, count: Kind.allCases.count)
-        partialInserts.removeAll()
-        partialUpdates.removeAll()
-    }
-
-    func callAsFunction(_ kind: Kind) throws(StoreError) -> PreparedStatement {
-        if let known = cache[kind.rawValue] { return known }
-        let statement = try connection.prepareUncached(sql(kind))
-        cache[kind.rawValue] = statement
-        return statement
-    }
-
-    /// Parameters: the key columns, then the given columns.
-    func insert(_ numbers: [Int]) throws(StoreError) -> PreparedStatement {
-        if numbers.count == columns.count { return try self(.insertWhole) }
-        if let known = partialInserts[numbers] { return known }
-        let statement = try connection.prepareUncached(insertSQL(numbers))
-        partialInserts[numbers] = statement
-        return statement
-    }
-
-    /// Parameters: the rowid or the key columns, then the given columns.
-    func update(_ numbers: [Int]) throws(StoreError) -> PreparedStatement {
-        if let known = partialUpdates[numbers] { return known }
-        let first = keying == .packedKey ? keys.count + 1 : 2
-        let assignments = numbers.enumerated().map { "\(columns[$1]) = ?\(first + $0)" }.joined(separator: ", ")
-        let statement = try connection.prepareUncached("UPDATE \(table) SET \(assignments) WHERE \(whereRow)")
-        partialUpdates[numbers] = statement
-        return statement
-    }
-
-    /// Names the row by its rowid as `?1`, or by its key columns from `?1`.
-    private var whereRow: String { keying == .packedKey ? whereKey : "\(rowid) = ?1" }
-    private var whereKey: String { keys.enumerated().map { "\($1) = ?\($0 + 1)" }.joined(separator: " AND ") }
-
-    private func insertSQL(_ numbers: [Int]) -> String {
-        let names = keys + numbers.map { columns[$0] }
-        let parameters = names.indices.map { "?\($0 + 1)" }.joined(separator: ", ")
-        return "INSERT INTO \(table) (\(names.joined(separator: ", "))) VALUES (\(parameters))"
-    }
-
-    private func sql(_ kind: Kind) -> String {
-        switch kind {
-        case .readClock: return "SELECT clock FROM \(clock) WHERE key = ?1"
-        case .writeClock: return "INSERT OR REPLACE INTO \(clock) VALUES (?1, ?2)"
-        case .deleteClock: return "DELETE FROM \(clock) WHERE key = ?1"
-        case .readTombstone: return "SELECT length, site, version, sequence FROM \(tombstone) WHERE key = ?1"
-        case .writeTombstone: return "INSERT OR REPLACE INTO \(tombstone) VALUES (?1, ?2, ?3, ?4, ?5)"
-        case .deleteTombstone: return "DELETE FROM \(tombstone) WHERE key = ?1"
-        case .insertWhole: return insertSQL(Array(columns.indices))
-        case .deleteRow: return "DELETE FROM \(table) WHERE \(whereRow)"
-        case .insertUnlessThere: return insertSQL(Array(columns.indices)) + " ON CONFLICT (\(keys.joined(separator: ", "))) DO NOTHING"
-        case .findRow:
-            // Parameters: the key columns. Columns: rowid, key columns. An index answers it, where the key has one.
-            let row = keying == .packedKey ? "0" : rowid
-            return "SELECT \(row)\(keys.map { ", \($0)" }.joined()) FROM \(table) WHERE \(whereKey)"
-        case .readValues:
-            // Parameters: the rowid, or the key columns. Columns: the columns.
-            return "SELECT \(columns.isEmpty ? "0" : columns.joined(separator: ", ")) FROM \(table) WHERE \(whereRow)"
-        case .readForSync:
-            // Parameters: the rowid, or the key columns. Columns: the columns, then the key columns.
-            return "SELECT \((columns + keys).joined(separator: ", ")) FROM \(table) WHERE \(whereRow)"
-        }
-    }
 }

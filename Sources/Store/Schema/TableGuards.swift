@@ -53,6 +53,7 @@ extension Connection {
     ///
     /// - Parameter againstTruncation: also where it deletes all rows at once. Costs a little with each deletion of ours.
     func makeGuards(_ shape: TableShape, againstTruncation: Bool = true) throws(StoreError) {
+        guard makesGuards else { return }
         try execute(guardIndex(shape))
         guard againstTruncation else { return }
         // Inserts and updates have to maintain the index, and so have deletions of some rows; one without WHERE need not.

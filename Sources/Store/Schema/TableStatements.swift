@@ -1,0 +1,111 @@
+/// The SQL of one table, compiled on first use.
+final class TableStatements {
+    private unowned let connection: Connection
+    private let sql: TableSQL
+
+    init(connection: Connection, sql: TableSQL) {
+        self.connection = connection
+        self.sql = sql
+    }
+
+    private var cache: [PreparedStatement?] = Array(repeating: nil, count: Kind.allCases.count)
+    /// Inserts and updates of some of the columns, by the numbers of those columns.
+    private var partialInserts: [[Int]: PreparedStatement] = [:]
+    private var partialUpdates: [[Int]: PreparedStatement] = [:]
+
+    enum Kind: Int, CaseIterable {
+        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, findRow, readValues, readForSync,
+            insertWhole, insertUnlessThere, deleteRow
+    }
+
+    func drop() {
+        cache = Array(repeating: nil, count: Kind.allCases.count)
+        partialInserts.removeAll()
+        partialUpdates.removeAll()
+    }
+
+    func callAsFunction(_ kind: Kind) throws(StoreError) -> PreparedStatement {
+        if let known = cache[kind.rawValue] { return known }
+        let statement = try connection.prepareUncached(sql(kind))
+        cache[kind.rawValue] = statement
+        return statement
+    }
+
+    /// Parameters: the key columns, then the given columns.
+    func insert(_ numbers: [Int]) throws(StoreError) -> PreparedStatement {
+        if numbers.count == sql.columns.count { return try self(.insertWhole) }
+        if let known = partialInserts[numbers] { return known }
+        let statement = try connection.prepareUncached(sql.insert(numbers))
+        partialInserts[numbers] = statement
+        return statement
+    }
+
+    /// Parameters: the rowid or the key columns, then the given columns.
+    func update(_ numbers: [Int]) throws(StoreError) -> PreparedStatement {
+        if let known = partialUpdates[numbers] { return known }
+        let statement = try connection.prepareUncached(sql.update(numbers))
+        partialUpdates[numbers] = statement
+        return statement
+    }
+}
+
+/// The text of the statements of one table.
+struct TableSQL {
+    private let table: String
+    private let clock: String
+    private let tombstone: String
+    private let keying: Keying
+    private let keys: [String]
+    let columns: [String]
+    private let rowid: String
+
+    init(name: String, keying: Keying, keys: [String], columns: [String], rowid: String) {
+        table = quoted(name)
+        clock = quoted(Table.clockTable(of: name))
+        tombstone = quoted(Table.tombstoneTable(of: name))
+        self.keying = keying
+        self.keys = keys.map(quoted)
+        self.columns = columns.map(quoted)
+        self.rowid = keying == .rowidAlias ? quoted(keys[0]) : rowid
+    }
+
+    /// Names the row by its rowid as `?1`, or by its key columns from `?1`.
+    private var whereRow: String { keying == .packedKey ? whereKey : "\(rowid) = ?1" }
+    private var whereKey: String { keys.enumerated().map { "\($1) = ?\($0 + 1)" }.joined(separator: " AND ") }
+
+    func insert(_ numbers: [Int]) -> String {
+        let names = keys + numbers.map { columns[$0] }
+        let parameters = names.indices.map { "?\($0 + 1)" }.joined(separator: ", ")
+        return "INSERT INTO \(table) (\(names.joined(separator: ", "))) VALUES (\(parameters))"
+    }
+
+    func update(_ numbers: [Int]) -> String {
+        let first = keying == .packedKey ? keys.count + 1 : 2
+        let assignments = numbers.enumerated().map { "\(columns[$1]) = ?\(first + $0)" }.joined(separator: ", ")
+        return "UPDATE \(table) SET \(assignments) WHERE \(whereRow)"
+    }
+
+    func callAsFunction(_ kind: TableStatements.Kind) -> String {
+        switch kind {
+        case .readClock: return "SELECT clock FROM \(clock) WHERE key = ?1"
+        case .writeClock: return "INSERT OR REPLACE INTO \(clock) VALUES (?1, ?2)"
+        case .deleteClock: return "DELETE FROM \(clock) WHERE key = ?1"
+        case .readTombstone: return "SELECT length, site, version, sequence FROM \(tombstone) WHERE key = ?1"
+        case .writeTombstone: return "INSERT OR REPLACE INTO \(tombstone) VALUES (?1, ?2, ?3, ?4, ?5)"
+        case .deleteTombstone: return "DELETE FROM \(tombstone) WHERE key = ?1"
+        case .insertWhole: return insert(Array(columns.indices))
+        case .deleteRow: return "DELETE FROM \(table) WHERE \(whereRow)"
+        case .insertUnlessThere: return insert(Array(columns.indices)) + " ON CONFLICT (\(keys.joined(separator: ", "))) DO NOTHING"
+        case .findRow:
+            // Parameters: the key columns. Columns: rowid, key columns. An index answers it, where the key has one.
+            let row = keying == .packedKey ? "0" : rowid
+            return "SELECT \(row)\(keys.map { ", \($0)" }.joined()) FROM \(table) WHERE \(whereKey)"
+        case .readValues:
+            // Parameters: the rowid, or the key columns. Columns: the columns.
+            return "SELECT \(columns.isEmpty ? "0" : columns.joined(separator: ", ")) FROM \(table) WHERE \(whereRow)"
+        case .readForSync:
+            // Parameters: the rowid, or the key columns. Columns: the columns, then the key columns.
+            return "SELECT \((columns + keys).joined(separator: ", ")) FROM \(table) WHERE \(whereRow)"
+        }
+    }
+}

@@ -105,7 +105,7 @@ let package = Package(
         .testTarget(name: "TOMLTests", dependencies: ["PatinaTOML", "PatinaProtocol"], path: "Tests/TOML", swiftSettings: strict),
         .testTarget(name: "SimTests", dependencies: ["PatinaSim", "PatinaStore", "CSQLite"], path: "Tests/Sim", swiftSettings: strict),
         .testTarget(
-            name: "RuntimeTests", dependencies: ["PatinaRuntime"], path: "Tests/Runtime", exclude: ["QUIC/aioquic_peer.py"],
+            name: "RuntimeTests", dependencies: ["PatinaRuntime", "PatinaSim"], path: "Tests/Runtime", exclude: ["QUIC/aioquic_peer.py"],
             swiftSettings: strict),
         .testTarget(name: "AgentTests", dependencies: ["PatinaAgent"], path: "Tests/Agent", swiftSettings: strict),
         .testTarget(name: "LiveTests", dependencies: ["PatinaLive", "PatinaSim"], path: "Tests/Live", swiftSettings: strict),

@@ -17,8 +17,26 @@ struct AgentCommand: AsyncParsableCommand {
     @Flag(help: "Also stop when standard input ends: for programs that start agents and must not leave them behind.")
     var untilInputEnds = false
 
+    @Option(
+        help: ArgumentHelp("Record everything that the node handles and wants, user data included, for sim replay.", valueName: "folder"))
+    var record: String?
+
+    @Option(
+        help: ArgumentHelp("The recording ends at this size, like 500MiB or 16GiB. (default: 4GiB)", valueName: "size"),
+        transform: { try recordLimit($0) })
+    var recordLimit: Int?
+
+    @Flag(help: "Record digests of what the node wants, in place of all of it: fewer bytes, and differences are found, not shown.")
+    var recordDigests = false
+
     func run() async throws {
-        let configuration = try global.configuration()
+        var configuration = try global.configuration()
+        if let record {
+            var recording = AgentConfiguration.Recording(directory: record, build: "patina \(Version.current)")
+            recording.limitBytes = recordLimit
+            recording.keepsDigestsOnly = recordDigests
+            configuration.recording = recording
+        }
         do {
             let log = AgentLog(
                 filter: try AgentLog.filter(), format: configuration.log.format, colors: configuration.log.colors)
@@ -27,6 +45,21 @@ struct AgentCommand: AsyncParsableCommand {
         } catch {
             throw Failure("\(error)")
         }
+    }
+
+    func validate() throws {
+        guard record == nil, recordLimit != nil || recordDigests else { return }
+        throw ValidationError("--record-limit and --record-digests say how to record; --record says where, and is missing.")
+    }
+
+    /// Bytes of a size with its unit, at least 1 MiB.
+    private static func recordLimit(_ text: String) throws -> Int {
+        let units = [("KiB", 1_024), ("MiB", 1_024 * 1_024), ("GiB", 1_024 * 1_024 * 1_024), ("TiB", 1_024 * 1_024 * 1_024 * 1_024)]
+        for (unit, bytes) in units where text.hasSuffix(unit) {
+            guard let count = Int(text.dropLast(unit.count)), (1...1_000_000).contains(count), count * bytes >= 1_024 * 1_024 else { break }
+            return count * bytes
+        }
+        throw ValidationError("'\(text)' is no size of at least 1MiB, such as 500MiB or 16GiB.")
     }
 
     /// Sends this process SIGTERM when nobody holds the other end of standard input any more.

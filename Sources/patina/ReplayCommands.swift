@@ -61,18 +61,23 @@ struct SimShrink: ParsableCommand {
 struct SimReplay: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
-        abstract: "Runs a recorded run again and compares, or stops in the middle and shows the state.",
+        abstract: "Runs a simulated run, or a recorded agent, again and compares, or stops in the middle and shows the state.",
         discussion: """
             The folder is one that sim run --out wrote. Without --until the run goes to its end and the trace hashes are compared; where \
             they differ, the first step that does is shown.
 
+            Or it is one that agent --record wrote, or one log in it. Every event is handed to the same node again, and what it wants is \
+            compared with what it wanted; where they differ, the first event and both are shown.
+
             Exit codes: 0 identical, or shown; 1 different; 2 the folder is damaged, or of another scenario.
             """)
 
-    @Argument(help: ArgumentHelp("The folder of a run.", valueName: "folder"))
+    @Argument(help: ArgumentHelp("The folder of a run, or of a recording.", valueName: "folder"))
     var folder: String
 
-    @Option(help: ArgumentHelp("Stop there: a time (12.5s, cut.end), the number of a step, or violation.", valueName: "event"))
+    @Option(
+        help: ArgumentHelp(
+            "Stop there: a time (12.5s, cut.end), the number of a step or of a recorded event, or violation.", valueName: "event"))
     var until: String?
 
     @Option(help: ArgumentHelp("Show this node only.", valueName: "number"))
@@ -81,7 +86,47 @@ struct SimReplay: ParsableCommand {
     @Option(help: ArgumentHelp("Compare with the run of this folder, in place of a new run.", valueName: "folder"))
     var against: String?
 
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func validate() throws {
+        if json, until != nil { throw ValidationError("--json is for a comparison; --until shows the state, to people.") }
+    }
+
     func run() throws {
+        if RecordingReplay.isRecording(folder) {
+            try replayRecording()
+        } else {
+            try replayRun()
+        }
+    }
+
+    private func replayRecording() throws {
+        guard node == nil, against == nil else {
+            throw Failure("\(folder) is a recording of one agent: --node and --against are for simulated runs", code: 2)
+        }
+        let replay = RecordingReplay(path: folder)
+        let report: RecordingReport
+        do {
+            if let until {
+                for line in try replay.show(until: until) { Output.line(line) }
+                return
+            }
+            report = try replay.compare()
+        } catch {
+            throw Failure("\(error)", code: 2)
+        }
+        if json {
+            Output.bytes(Array(report.json.utf8))
+        } else {
+            Output.line("a recording")
+            for line in report.lines { Output.line(line) }
+        }
+        Output.flush()
+        guard report.exitCode == 0 else { throw ExitCode(report.exitCode) }
+    }
+
+    private func replayRun() throws {
         var command = ReplayCommand(directory: folder)
         command.until = until
         command.node = node
@@ -92,7 +137,11 @@ struct SimReplay: ParsableCommand {
         } catch {
             throw Failure("\(error)", code: 2)
         }
-        for line in outcome.lines { Output.line(line) }
+        if json {
+            Output.bytes(Array(outcome.json.utf8))
+        } else {
+            for line in ["a simulated run"] + outcome.lines { Output.line(line) }
+        }
         Output.flush()
         guard outcome.isIdentical else { throw ExitCode(1) }
     }

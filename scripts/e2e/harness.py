@@ -174,7 +174,7 @@ def run(arguments, cwd=None, timeout=60, expect=0, environment=None):
 class Agent:
     """One agent, as a child process with a directory, configuration and log of its own."""
 
-    def __init__(self, workspace, name, bootstrap=(), authority=None, schema=SCHEMA, lines=""):
+    def __init__(self, workspace, name, bootstrap=(), authority=None, schema=SCHEMA, lines="", options=()):
         self.patina = workspace.patina
         self.name = name
         self.directory = workspace.directory / name
@@ -186,6 +186,8 @@ class Agent:
         self.configuration = self.directory / "config.toml"
         (self.directory / "schema.sql").write_text(schema)
         self.process = None
+        # Of the command `agent`.
+        self.options = list(options)
         self.write_configuration(bootstrap, authority, lines)
         workspace.agents.append(self)
 
@@ -223,8 +225,8 @@ bootstrap = [{known}]
     def start(self, wait=True):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [str(self.patina), "--config", str(self.configuration), "agent"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd=self.directory, start_new_session=True)
+                [str(self.patina), "--config", str(self.configuration), "agent", *self.options], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, cwd=self.directory, start_new_session=True)
         if wait:
             wait_until(self.answers, 20, f"{self.name} answers over HTTP\n{self.log_end()}")
         return self

@@ -20,13 +20,14 @@ import bad_input  # noqa: E402
 import command_line  # noqa: E402
 import convergence  # noqa: E402
 import development  # noqa: E402
+import recording  # noqa: E402
 import reports  # noqa: E402
 import security  # noqa: E402
 import shutdown  # noqa: E402
 import simulation  # noqa: E402
 from harness import Failure, Workspace  # noqa: E402
 
-MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, backup, development]
+MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, backup, development, recording]
 SECONDS = 120
 
 

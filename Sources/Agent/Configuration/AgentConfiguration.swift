@@ -8,6 +8,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var gossip: Gossip
     public var admin = Admin()
     public var log = Log()
+    /// From the command line only: what is recorded holds user data, so nobody records by an oversight in a file.
+    public var recording: Recording?
     /// What was found and does nothing: misspelled keys, and keys of Corrosion's that have no effect here. One sentence each.
     public var warnings: [String] = []
 
@@ -96,6 +98,22 @@ public struct AgentConfiguration: Hashable, Sendable {
         public var socketPath = Admin.defaultSocketPath
 
         public init() {}
+    }
+
+    /// `--record`: everything that the node handles and wants; see docs/event-log.md.
+    public struct Recording: Hashable, Sendable {
+        public var directory: String
+        /// The program and its version, for people who read the log.
+        public var build: String
+        /// Bytes that the log of one start may have; nil: the runtime's default.
+        public var limitBytes: Int?
+        /// Only digests of the effects, which takes fewer bytes.
+        public var keepsDigestsOnly = false
+
+        public init(directory: String, build: String) {
+            self.directory = directory
+            self.build = build
+        }
     }
 
     /// `[log]`

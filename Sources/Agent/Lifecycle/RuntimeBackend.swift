@@ -68,6 +68,7 @@ let startRuntime: Agent.NodeStarter = { configuration, logger in
     runtime.advertised = configuration.gossip.external
     runtime.bootstrap = configuration.gossip.bootstrap
     runtime.cluster = configuration.gossip.cluster
+    runtime.recording = configuration.recording.map(RecordingConfiguration.init)
     do {
         return RuntimeBackend(runtime: try await NodeRuntime.start(runtime, logger: logger))
     } catch let error as StoreError {
@@ -87,7 +88,16 @@ let startRuntime: Agent.NodeStarter = { configuration, logger in
         switch error {
         case .bootstrap: throw AgentError.configuration(key: "gossip.bootstrap", reason: error.description)
         case .configuration: throw AgentError.configuration(key: "configuration", reason: error.description)
+        case .recording: throw AgentError.configuration(key: "--record", reason: error.description)
         }
+    }
+}
+
+extension RecordingConfiguration {
+    fileprivate init(_ recording: AgentConfiguration.Recording) {
+        self.init(directory: recording.directory, build: recording.build)
+        if let limitBytes = recording.limitBytes { self.limitBytes = limitBytes }
+        if recording.keepsDigestsOnly { detail = .digest }
     }
 }
 

@@ -19,6 +19,7 @@ final class NodeDriver: @unchecked Sendable {
         var writer: WriterThread
         var readers: ReaderPool
         var resolver: BootstrapResolver
+        var recorder: EventRecorder?
     }
 
     fileprivate struct Running: ~Copyable {
@@ -26,6 +27,7 @@ final class NodeDriver: @unchecked Sendable {
         let transport: any Transport
         let writer: WriterThread
         let readers: ReaderPool
+        let recorder: EventRecorder?
     }
 
     let loop: any EventLoop
@@ -58,7 +60,8 @@ final class NodeDriver: @unchecked Sendable {
         precondition(running == nil, "a driver starts once")
         running = Running(
             node: Node(configuration: start.node, ledger: start.ledger, members: start.members), transport: start.transport,
-            writer: start.writer, readers: start.readers)
+            writer: start.writer, readers: start.readers, recorder: start.recorder)
+        start.recorder?.begin(start.node, ledger: start.ledger, members: start.members, wall: systemWallClock(), now: .now)
         bootstrap = BootstrapLoop(start.resolver, driver: self, configuration: configuration, logger: logger)
         deliver(.started)
         bootstrap?.resolve()
@@ -68,6 +71,7 @@ final class NodeDriver: @unchecked Sendable {
     /// Returns true when nothing but the storage threads will still use the loop.
     func stop() -> Bool {
         loop.preconditionInEventLoop()
+        running?.recorder?.end()
         running = nil
         let isIdle = bootstrap?.stop() ?? true
         bootstrap = nil
@@ -93,8 +97,8 @@ final class NodeDriver: @unchecked Sendable {
         isHandling = true
         while running != nil, let event = backlog.popFirst() {
             let now = Instant.now
-            configuration.record?(now, event)
             running?.node.handle(event, now: now, into: &effects)
+            running?.recorder?.append(event, now: now, effects: effects.items)
             effects.drain { perform($0) }
         }
         isHandling = false

@@ -16,6 +16,7 @@ public final class NodeRuntime: Sendable {
         static let transport = Duration.milliseconds(1_000)
         static let readers = Duration.milliseconds(500)
         static let checkpoint = Duration.milliseconds(300)
+        static let recording = Duration.milliseconds(300)
         static let store = Duration.milliseconds(1_000)
     }
 
@@ -33,6 +34,8 @@ public final class NodeRuntime: Sendable {
     private let readers: ReaderPool
     /// Nil for a database that has no log.
     private let checkpoints: CheckpointThread?
+    /// Nil when nothing is recorded.
+    private let recorder: EventRecorder?
     private let watchdog: Watchdog
     private let fatal: OneShot<StoreError>
     private let isEnding = Mutex(false)
@@ -45,7 +48,7 @@ public final class NodeRuntime: Sendable {
     private init(
         configuration: RuntimeConfiguration, opened: WriterThread.Opened, readers: ReaderPool, watchdog: Watchdog,
         fatal: OneShot<StoreError>, driver: NodeDriver, transport: any Transport, address: Address, checkpoints: CheckpointThread?,
-        ownGroup: MultiThreadedEventLoopGroup?, logger: Logger
+        recorder: EventRecorder?, ownGroup: MultiThreadedEventLoopGroup?, logger: Logger
     ) {
         actor = opened.actor
         generation = opened.generation
@@ -57,6 +60,7 @@ public final class NodeRuntime: Sendable {
         writer = opened.writer
         self.checkpoints = checkpoints
         self.readers = readers
+        self.recorder = recorder
         self.watchdog = watchdog
         self.fatal = fatal
         self.ownGroup = ownGroup
@@ -81,6 +85,7 @@ public final class NodeRuntime: Sendable {
             throw RuntimeError.configuration("a runtime needs at least 2 readers, not \(configuration.readers)")
         }
         let entries = try configuration.bootstrap.map { text throws(RuntimeError) in try BootstrapEntry(text) }
+        let recorder = try configuration.recording.map { recording throws(RuntimeError) in try EventRecorder(recording, logger: logger) }
         let watchdog = Watchdog()
         let fatal = OneShot<StoreError>()
         var bounds = WriterQueue.Bounds()
@@ -93,6 +98,7 @@ public final class NodeRuntime: Sendable {
                 maintenance: configuration.maintenance, watchdog: watchdog, fatal: fatal)
         } catch {
             watchdog.stop()
+            await recorder?.discard(atMost: Patience.recording)
             throw error
         }
         var readerBounds = ReaderPool.Bounds()
@@ -117,7 +123,8 @@ public final class NodeRuntime: Sendable {
             let resolver = BootstrapResolver(entries: entries, own: address, isIPv4Only: transport.localAddress.ipv4 != nil)
             let start = NodeDriver.Start(
                 node: configuration.node(opened, address: address, bootstrap: resolver.literal), ledger: opened.ledger,
-                members: opened.members, transport: transport, writer: opened.writer, readers: readers, resolver: resolver)
+                members: opened.members, transport: transport, writer: opened.writer, readers: readers, resolver: resolver,
+                recorder: recorder)
             try await loop.submit { [adopted] in
                 driver.start(start)
                 if !adopted.isEmpty { driver.transactionCommitted(adopted) }
@@ -128,12 +135,14 @@ public final class NodeRuntime: Sendable {
                 metadata: ["actor": "\(opened.actor)", "address": "\(address)", "generation": "\(opened.generation)"])
             return NodeRuntime(
                 configuration: configuration, opened: opened, readers: readers, watchdog: watchdog, fatal: fatal, driver: driver,
-                transport: transport, address: address, checkpoints: checkpoints, ownGroup: ownGroup, logger: logger)
+                transport: transport, address: address, checkpoints: checkpoints, recorder: recorder, ownGroup: ownGroup,
+                logger: logger)
         } catch {
             try? await ownGroup?.shutdownGracefully()
             _ = await readers.close(atMost: Patience.readers)
             _ = await opened.writer.close(atMost: Patience.store)
             watchdog.stop()
+            await recorder?.discard(atMost: Patience.recording)
             throw error
         }
     }
@@ -245,6 +254,7 @@ public final class NodeRuntime: Sendable {
         }
         if await transportClosed.wait(atMost: Patience.transport) == nil { logger.warning("the transport did not close in time") }
         let isIdle = (try? await driver.loop.submit { driver.stop() }.get()) ?? true
+        if let recorder, await !recorder.close(atMost: Patience.recording) { logger.warning("the recording did not end in time") }
         // The writer last: the last connection to close takes the write-ahead log away.
         let areReadersClosed = await queriesEnded
         if !areReadersClosed { logger.warning("a query did not end in time") }

@@ -49,9 +49,8 @@ public struct RuntimeConfiguration: Sendable {
     public var seed: UInt64?
     /// The loop that drives the node is one of these. Nil: a thread of its own, so that nothing else delays the protocol.
     public var group: (any EventLoopGroup)?
-    /// Receives every event before the node does, with the instant that the node is told, on the event loop: a recording of
-    /// these replays through the same `Node` to the same effects.
-    public var record: (@Sendable (Instant, Event) -> Void)?
+    /// Where to record everything that the node handles and wants; nil: nowhere.
+    public var recording: RecordingConfiguration?
     /// Receives everything that the node tells of itself, on the event loop. Must not block.
     public var observe: (@Sendable (Notice) -> Void)?
 
@@ -70,11 +69,14 @@ public enum RuntimeError: Error, Hashable, Sendable, CustomStringConvertible {
     case bootstrap(entry: String, reason: String)
     /// A value of the configuration is out of its bounds.
     case configuration(String)
+    /// What the node does cannot be recorded there.
+    case recording(directory: String, reason: String)
 
     public var description: String {
         switch self {
         case .bootstrap(let entry, let reason): "bootstrap entry \"\(entry)\": \(reason)"
         case .configuration(let reason): reason
+        case .recording(let directory, let reason): "cannot record to \(directory): \(reason)"
         }
     }
 }

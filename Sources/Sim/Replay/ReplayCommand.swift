@@ -24,6 +24,17 @@ public struct ReplayCommand: Sendable {
         /// False when the traces differ.
         public var isIdentical: Bool
         public var lines: [String]
+
+        /// One JSON object.
+        public var json: String {
+            var writer = JSONWriter()
+            writer.object {
+                $0.field("kind", "simulation")
+                $0.field("identical", isIdentical)
+                $0.array("lines", of: lines) { line, writer in writer.value(line) }
+            }
+            return writer.text + "\n"
+        }
     }
 
     public func run() throws(ScenarioError) -> Outcome {

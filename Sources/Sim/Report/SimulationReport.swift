@@ -103,6 +103,9 @@ struct JSONWriter {
         text += JSONWriter.quote(name) + ": "
     }
 
+    /// An element of an array.
+    mutating func value(_ text: String) { self.text += JSONWriter.quote(text) }
+
     mutating func field(_ name: String, _ value: String) { field(name, number: JSONWriter.quote(value)) }
     mutating func field(_ name: String, _ value: Bool) { field(name, number: value ? "true" : "false") }
     /// Whole numbers are written without a fraction, `nil` and what is no number as null.

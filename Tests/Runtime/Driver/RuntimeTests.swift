@@ -105,44 +105,6 @@ import Testing
         #expect(try await runtime.rows("SELECT id FROM more") == [[.integer(1)]])
         await runtime.shutdown()
     }
-
-    @Test("recording: the events of a live node, replayed through a node of the same configuration, lead to the same digest")
-    func recording() async throws {
-        let directory = try TemporaryDirectory()
-        let network = LoopbackNetwork()
-        let log = Monitor<[Recorded]>([])
-        let writer = try await NodeRuntime.start(.forTest(directory.file("0.db")), logger: .silent, binding: network.binding)
-        var configuration = RuntimeConfiguration.forTest(directory.file("1.db"), bootstrap: [writer.gossipAddress])
-        configuration.seed = 7
-        configuration.record = { instant, event in log.withLock { $0.append(Recorded(instant: instant, event: event)) } }
-        let recorded = try await NodeRuntime.start(configuration, logger: .silent, binding: network.binding)
-        try await writer.write(0..<10)
-        try await recorded.write(10..<20)
-        try await eventually("both have all rows") { try await counts(of: [writer, recorded]) == [20, 20] }
-        try await eventually("both know it") { await writer.status()?.digest == recorded.status()?.digest }
-        let digest = try #require(await recorded.status()?.digest)
-        await recorded.shutdown()
-        await writer.shutdown()
-
-        var node = Node(
-            configuration: NodeConfiguration(
-                actor: recorded.actor, address: recorded.gossipAddress, generation: recorded.generation,
-                bootstrap: [writer.gossipAddress], membership: configuration.membership, broadcast: configuration.broadcast,
-                sync: configuration.sync, limits: configuration.limits, seed: 7),
-            ledger: VersionLedger(), members: [])
-        var effects = Effects()
-        for each in log.withLock({ $0 }) {
-            node.handle(each.event, now: each.instant, into: &effects)
-            node.checkInvariants()
-        }
-        #expect(node.digest == digest)
-        #expect(effects.items.contains(.notify(.left)))
-    }
-
-    private struct Recorded: Sendable {
-        var instant: Instant
-        var event: Event
-    }
 }
 
 /// Runs `body` with a cluster whose nodes all know each other, and shuts it down.

@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaSim
 import PatinaStore
 import Testing
 
@@ -9,12 +10,8 @@ import Testing
     @Test("transactions: 64 at once all commit, each under a version of its own, and the node hears of them in order")
     func concurrent() async throws {
         let directory = try TemporaryDirectory()
-        let committed = Monitor<[UInt64]>([])
         var configuration = RuntimeConfiguration.forTest(directory.file("a.db"))
-        configuration.record = { _, event in
-            guard case .transactionCommitted(let chunks) = event, let version = chunks.first?.id.version else { return }
-            committed.withLock { $0.append(version) }
-        }
+        configuration.recording = RecordingConfiguration(directory: directory.path, build: "test")
         let runtime = try await NodeRuntime.start(configuration, logger: .silent, binding: LoopbackNetwork().binding)
         let versions = try await withThrowingTaskGroup(of: UInt64?.self) { group in
             for id in 0..<64 as Range<Int64> { group.addTask { try await runtime.transact([.insert(id)], timeout: .seconds(60)).version } }
@@ -24,10 +21,9 @@ import Testing
         }
         #expect(versions.sorted() == Array(1...64))
         #expect(try await runtime.count() == 64)
-        try await eventually("the node was told of all commits") { committed.withLock { $0.count } == 64 }
-        #expect(committed.withLock { $0 } == Array(1...64))
-        #expect(await runtime.status()?.counters.versionsCommitted == 64)
+        try await eventually("the node was told of all commits") { await runtime.status()?.counters.versionsCommitted == 64 }
         await runtime.shutdown()
+        #expect(try recordedVersions(in: directory) == Array(1...64))
     }
 
     @Test("transactions: a failing statement changes nothing and says why")
@@ -109,13 +105,9 @@ import Testing
     @Test("transactions: 64 that wait together share commits; one that fails takes none along, and the versions have no holes")
     func shared() async throws {
         let directory = try TemporaryDirectory()
-        let committed = Monitor<[UInt64]>([])
         var configuration = RuntimeConfiguration.forTest(directory.file("a.db"))
         configuration.synchronous = .full
-        configuration.record = { _, event in
-            guard case .transactionCommitted(let chunks) = event, let version = chunks.first?.id.version else { return }
-            committed.withLock { $0.append(version) }
-        }
+        configuration.recording = RecordingConfiguration(directory: directory.path, build: "test")
         let runtime = try await NodeRuntime.start(configuration, logger: .silent, binding: LoopbackNetwork().binding)
         // Row 1,000 is there already, so that client 40 cannot insert it.
         try await runtime.write([1_000])
@@ -155,12 +147,12 @@ import Testing
         }
         #expect(versions.sorted() == Array(2...64))
         #expect(try await runtime.count() == 1 + 2 * 63)
-        try await eventually("the node was told of all commits") { committed.withLock { $0.count } == 64 }
-        #expect(committed.withLock { $0 } == Array(1...64))
+        try await eventually("the node was told of all commits") { await runtime.status()?.counters.versionsCommitted == 64 }
         let shared = runtime.writer.sharedCommits
         #expect(shared.transactions == 64)
         #expect(shared.commits < 64, "no two transactions shared a commit")
         await runtime.shutdown()
+        #expect(try recordedVersions(in: directory) == Array(1...64))
     }
 
     @Test("transactions: one of a group that times out is taken back alone; those before it, which it took along, are there")
@@ -197,4 +189,15 @@ import Testing
         _ = await started.wait()
         return task
     }
+}
+
+/// The versions of the local transactions that a node was told of, in order, as its log has them.
+private func recordedVersions(in directory: TemporaryDirectory) throws -> [UInt64] {
+    var replay = try NodeReplay(file: directory.file(EventLog.fileName(1)))
+    var versions: [UInt64] = []
+    while let step = try replay.next() {
+        guard case .transactionCommitted(let chunks) = step.event, let version = chunks.first?.id.version else { continue }
+        versions.append(version)
+    }
+    return versions
 }

@@ -140,6 +140,7 @@ extension Check.Occasion {
         case .malformedInput: "a node gets what it cannot read"
         case .chunkRefused: "a store refuses a chunk"
         case .storeFailed: "a store fails"
+        case .laterKindSkipped: "a message, record, item or frame of a later wire version is skipped"
         case .versionReused: "two acknowledged transactions have one version of one actor; recorded where nodes have disks"
         }
     }

@@ -7,18 +7,12 @@ import Testing
 
 /// The scenarios that name mutants, and which.
 enum MutantScenarios {
-    static let names = [
-        "acked-write", "ledger-copy", "gap-shape", "version-origin", "applied-once", "incarnation", "resurrection", "queue-bound",
-        "byte-bound", "divergence", "never-caught-up", "members-differ", "buried-alive", "slow-lane",
-    ]
+    static let names = NegativeScenarios.names.filter { !((try? NegativeScenarios.list("mutants", of: $0)) ?? []).isEmpty }
 
     static func path(_ name: String) -> String { ScenarioLibrary.root + "negative/\(name).toml" }
 
     static func mutants(_ name: String) throws -> [Mutant] {
-        let line = try #require(try FileAccess.read(path(name)).split(separator: "\n").first { $0.hasPrefix("# mutants: ") })
-        return try line.dropFirst(11).split(separator: ",").map { word in
-            try #require(Mutant(rawValue: Quantity.trim(word)), "\(word)")
-        }
+        try NegativeScenarios.list("mutants", of: name).map { try #require(Mutant(rawValue: $0), "\($0)") }
     }
 }
 
@@ -31,10 +25,18 @@ enum MutantScenarios {
         let scenario = try Scenario.load(path: MutantScenarios.path(name))
         let clean = Simulation(scenario: scenario, seed: 1).run()
         #expect(clean.valid, "without a mistake: \(clean.failures)")
+        // The checks that have failed so far, and those that must.
+        var failed: Set<String> = []
+        let mustFail = Set(try NegativeScenarios.fails(name))
         for mutant in try MutantScenarios.mutants(name) {
-            let killer = Self.seeds.first { !Simulation(scenario: scenario, seed: $0, mutant: mutant).run().valid }
+            let killer = Self.seeds.first { seed in
+                let report = Simulation(scenario: scenario, seed: seed, mutant: mutant).run()
+                failed.formUnion(report.checks.filter { !$0.valid }.map(\.name))
+                return !report.valid
+            }
             #expect(killer != nil, "\(mutant.rawValue) survives seeds \(Self.seeds)")
         }
+        #expect(failed.isSuperset(of: mustFail), "holds with every mutant: \(mustFail.subtracting(failed).sorted())")
     }
 
     @Test("mutants: each is named by a scenario, has a name of its own and a summary")

@@ -1,3 +1,4 @@
+import Foundation
 import PatinaProtocol
 import Testing
 
@@ -57,15 +58,25 @@ extension SimulationReport {
 /// The scenario files of the repository.
 enum ScenarioLibrary {
     static let root = String(#filePath.dropLast("Tests/Sim/ScenarioSamples.swift".count)) + "scenarios/"
+
+    /// The names, without the ending, of the files of a group; sorted.
+    static func files(in group: String) -> [String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: root + group)) ?? []
+        return names.filter { $0.hasSuffix(".toml") }.map { String($0.dropLast(5)) }.sorted()
+    }
+
+    /// The groups of files; sorted.
+    static var groups: [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []).filter { !$0.contains(".") }.sorted()
+    }
+
     static let positive = [
         "smoke/three-nodes.toml", "smoke/partition-heal.toml", "broadcast/lossy-links.toml", "broadcast/large-transaction.toml",
         "membership/crash-detect.toml", "sync/cold-rejoin.toml", "scale/hundred.toml", "scale/thousand.toml",
     ]
-    /// With the checks that must fail, and only they.
-    static let negative = [
-        ("negative/lost-holder.toml", ["always no-acked-write-lost"]),
-        ("negative/never-healed.toml", ["eventually converged after heal", "eventually caught-up after 20s"]),
-        ("negative/false-alarm.toml", ["never declared-down"]),
-        ("negative/too-slow.toml", ["metric propagation.p50_ms"]),
-    ]
+    /// Those that fail without a mutant, with the checks that must fail, and only they.
+    static let negative: [(String, [String])] = NegativeScenarios.names.compactMap { name in
+        guard let mutants = try? NegativeScenarios.list("mutants", of: name), mutants.isEmpty else { return nil }
+        return ("negative/\(name).toml", (try? NegativeScenarios.fails(name)) ?? [])
+    }
 }

@@ -65,6 +65,9 @@ struct LivePlan: Sendable {
         guard scenario.duration <= Bounds.duration else {
             throw LiveError("\(file): a live run takes as long as the scenario says, and an hour at most; try --set run.duration=60s")
         }
+        if let index = scenario.workloads.firstIndex(where: { $0.kind == .schemaGrowth }) {
+            throw LiveError("\(file): the live engine cannot change schemas (workload \(index + 1), kind schema-growth)")
+        }
         for fault in scenario.faults {
             guard let kind = FaultKind.named(fault.kind), !kind.engines.contains(.live) else { continue }
             let able = FaultKind.all.filter { $0.engines.contains(.live) }.map(\.name).joined(separator: ", ")

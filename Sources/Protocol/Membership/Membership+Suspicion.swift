@@ -60,7 +60,13 @@ extension Membership {
     mutating func suspicionTimePassed(_ actor: ActorID, now: Instant, into outputs: inout [Output]) {
         // Nil when the member objected, left or was declared down by another; early when this is the timer of an older
         // suspicion, or of a deadline that has moved.
-        guard let suspicion = suspicions[actor], now >= suspicion.deadline, let place = members.place(of: actor) else { return }
+        guard let suspicion = suspicions[actor], now >= suspicion.deadline, let place = members.place(of: actor) else {
+            if configuration.mutants.contains(.staleTimerObeyed), let place = members.place(of: actor) {
+                let claim = MemberClaim(record: members[place].record, incarnation: members[place].incarnation, state: .down)
+                adopt(claim, at: place, now: now, into: &outputs)
+            }
+            return
+        }
         if now - suspicion.deadline > configuration.stallTolerance {
             // The process stood still. The objection may be among the packets that wait to be read.
             let deadline = now + suspicionTime(confirmations: configuration.confirmations)

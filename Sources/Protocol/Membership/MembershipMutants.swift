@@ -8,4 +8,5 @@ package struct MembershipMutants: OptionSet, Hashable, Sendable {
     package static let suspicionNeverRefuted = MembershipMutants(rawValue: 1)
     package static let incarnationNotRaised = MembershipMutants(rawValue: 2)
     package static let suspicionNotWaited = MembershipMutants(rawValue: 4)
+    package static let staleTimerObeyed = MembershipMutants(rawValue: 8)
 }

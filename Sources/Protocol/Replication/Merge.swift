@@ -89,9 +89,10 @@ public enum Merge {
     ///   - local: what is known of the row; becomes what is known afterwards. `causalLength` 0 when nothing is.
     ///   - incoming: the row as its version left it, with all its pieces; columns are numbered as in `local`.
     ///   - site: index of the incoming version's actor in `sites`.
+    ///   - reversesTies: a mistake for the simulator's tests: of equal column versions the lesser value wins.
     ///   - localValue: the value that the local row has in a column; asked only where column versions are equal.
     public static func merge<Failure: Error>(
-        into local: inout RowClock, _ incoming: RowChange, site: Int, version: UInt64, sites: [ActorID],
+        into local: inout RowClock, _ incoming: RowChange, site: Int, version: UInt64, sites: [ActorID], reversesTies: Bool = false,
         localValue: (_ column: Int) throws(Failure) -> Value
     ) throws(Failure) -> MergeDecision {
         var decision = MergeDecision()
@@ -114,9 +115,9 @@ public enum Merge {
             if cell.columnVersion < present.columnVersion { continue }
             if cell.columnVersion == present.columnVersion {
                 switch cell.value.mergeOrdering(to: try localValue(cell.column)) {
-                case .less: continue
+                case .less: if !reversesTies { continue }
                 case .equal: if sites[site] <= sites[present.site] { continue }
-                case .greater: break
+                case .greater: if reversesTies { continue }
                 }
             }
             local.cells[position.index] = clock

@@ -191,6 +191,7 @@ extension Check.Occasion {
         case .chunkRefused: 8
         case .storeFailed: 9
         case .versionReused: 10
+        case .laterKindSkipped: 11
         }
     }
 }

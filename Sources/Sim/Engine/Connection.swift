@@ -12,12 +12,25 @@ struct Connection {
     var lives = (left: 0, right: 0)
     /// When the handshake is over.
     var readyAt = Instant.zero
+    /// Handshakes in a row that were refused, and when the next attempt may be, of the left and of the right end.
+    var refusals = (left: Refusals(), right: Refusals())
     /// Since when nothing has got through; nil while things do.
     var blockedSince: Instant?
     /// Places in the session table, in the order in which they were opened.
     var sessions: [Int] = []
 
     func life(of host: Int) -> Int { host == left ? lives.left : lives.right }
+
+    struct Refusals {
+        var count = 0
+        var notBefore = Instant.zero
+    }
+
+    /// What the end at `host` remembers of refusals.
+    subscript(refusalsAt host: Int) -> Refusals {
+        get { host == left ? refusals.left : refusals.right }
+        set { if host == left { refusals.left = newValue } else { refusals.right = newValue } }
+    }
 }
 
 /// A session between two processes. The end that opened it is number 0; direction 0 is what that end sends.

@@ -46,6 +46,15 @@ final class Host {
     var anchor: MemoryAnchor?
     /// The schema that it got last; nil: the one of the beginning.
     var schemaChange: SchemaChange?
+    /// The wire version of the present process, and of the next one.
+    var wire = WireVersion.own
+    var nextWire = WireVersion.own
+    /// Sessions that have brought something to a process of another major version.
+    var heardSessions: Set<SessionID> = []
+    // What some mutants remember.
+    /// The machine that this one waits for, and what it sends after that.
+    var waitsFor: Int?
+    var heldBack: [Effect] = []
     /// A step of the store's upkeep is on its way.
     var isUpkeepScheduled = false
     /// In scenarios that break disks.

@@ -59,6 +59,12 @@ package struct Network {
     /// True when nothing acknowledged can travel between the two.
     func isCut(between left: Int, and right: Int) -> Bool { isCut(from: left, to: right) || isCut(from: right, to: left) }
 
+    /// True when one of the two does not accept the other: an attempt to connect is answered with a refusal.
+    func isRefused(between left: Int, and right: Int) -> Bool {
+        for (_, partition) in partitions where partition.refuses && partition.cuts(from: left, to: right) { return true }
+        return false
+    }
+
     /// True when the two have heard each other all the time since `start`.
     func wasWhole(between left: Int, and right: Int, since start: Instant) -> Bool {
         if isCut(between: left, and: right) { return false }

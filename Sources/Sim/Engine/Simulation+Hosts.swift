@@ -14,6 +14,7 @@ extension Simulation {
         options.wallClock = { wall.nanoseconds }
         options.identity = host.identity
         options.simulated = true
+        options.reversesTies = mutant == .tieBreakReversed
         options.synchronous = host.settings.machine.synchronous
         do throws(StoreError) {
             if !scenario.hasDisks {
@@ -30,6 +31,9 @@ extension Simulation {
                 membership: host.settings.membership, broadcast: host.settings.broadcast, sync: host.settings.sync,
                 limits: host.settings.limits, seed: seeds.next())
             configuration.cluster = 1
+            host.wire = host.nextWire
+            host.heardSessions = []
+            if host.wire == .laterMinor { configuration.limits.datagramBytes -= Self.laterFieldBytes }
             if let mutant { mutate(&configuration, by: mutant) }
             let node = Node(configuration: configuration, ledger: store.ledger, members: members)
             nodeLogs?.begin(
@@ -111,7 +115,7 @@ extension Simulation {
         if let mutant {
             let asked = mutated(operation, by: mutant)
             let answer = asked.map { process.store.perform($0) } ?? pretended(operation)
-            guard let told = mutated(answer, by: mutant) else { return }
+            guard let told = mutated(answer, at: host, by: mutant) else { return }
             result = told
         } else {
             result = process.store.perform(operation)
@@ -143,6 +147,10 @@ extension Simulation {
     func transactionArrives(source: Int) {
         let transaction = workloads.take(source: source)
         scheduleTransaction(source: source)
+        if let step = transaction.schema {
+            for node in step.nodes { changeSchema(of: hosts[node], to: step.change) }
+            return
+        }
         let host = hosts[transaction.node]
         guard host.isUp else {
             trace.record(.refused, host: host.index, at: clock.now)
@@ -169,6 +177,8 @@ extension Simulation {
                 metrics.transactionsRefused += 1
                 return
             }
+            // Before the process that it may end is gone, and with it the name under which it writes.
+            acknowledged.recordUncertain(host: host.writer, rows: transaction.rows)
             if !storeFailed(at: host, "\(error)") {
                 storeFailures.append("node:\(host.index) at \(clock.now): a transaction failed: \(error)")
             }

@@ -50,7 +50,8 @@ extension Simulation {
         case .repaired(let id): checks.occurred(.lazyRepair, at: clock.now, "node:\(host.index), \(id)")
         case .synced(_, let chunks, _) where chunks > 0: checks.occurred(.syncRepair, at: clock.now, "node:\(host.index), \(chunks) chunks")
         case .dropped(let bound): checks.occurred(.limitReached, at: clock.now, "node:\(host.index), \(bound)")
-        case .synced, .sent, .received, .duplicate, .delivered, .probed, .skipped, .foreignCluster, .announced, .graftSent, .leftToSync,
+        case .skipped(let kind): checks.occurred(.laterKindSkipped, at: clock.now, "node:\(host.index), \(kind)")
+        case .synced, .sent, .received, .duplicate, .delivered, .probed, .foreignCluster, .announced, .graftSent, .leftToSync,
             .syncRefused:
             break
         }

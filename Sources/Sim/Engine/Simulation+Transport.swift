@@ -121,7 +121,13 @@ extension Simulation {
     func attempt(bytes: Int, on index: Int, from host: Host, to: Int, attempt: Int) -> Attempt {
         let peer = hosts[to]
         let now = clock.now
-        if peer.isUp, peer.pausedBy == 0, !network.isCut(between: host.index, and: to) {
+        // The earliest next try, where a refusal says so.
+        var next: Instant?
+        if !connections[index].isEstablished, connections[index][refusalsAt: host.index].notBefore > now {
+            next = connections[index][refusalsAt: host.index].notBefore
+        } else if peer.isUp, peer.pausedBy == 0, network.isRefused(between: host.index, and: to) {
+            next = refuse(index, from: host, to: peer)
+        } else if peer.isUp, peer.pausedBy == 0, !network.isCut(between: host.index, and: to) {
             if connections[index].isEstablished, connections[index].life(of: to) != peer.life {
                 // The new process knows nothing of this connection and says so.
                 lose(index, initiator: nil)
@@ -144,7 +150,24 @@ extension Simulation {
         // Exponential backoff, bounded so that a healed cut is noticed soon, and not beyond the timeout.
         let timeout = network.retransmissionTimeout(from: host.index, to: to)
         let pause = min(timeout * (1 << min(attempt, 5)), .seconds(2))
-        return .retry(min(now + pause, since + patience))
+        return .retry(min(next ?? now + pause, since + patience))
+    }
+
+    /// How long an end waits after a handshake that was refused; doubled with each, as the agent does.
+    private static let backoff: (minimum: Duration, maximum: Duration) = (.milliseconds(100), .seconds(10))
+
+    /// A handshake that fails after a round trip. Returns when the next one may be tried.
+    private func refuse(_ index: Int, from host: Host, to peer: Host) -> Instant {
+        let now = clock.now
+        var refusals = connections[index][refusalsAt: host.index]
+        metrics.handshakesRefused += 1
+        let there = network.transfer(40, from: host.index, to: peer.index, at: now) ?? now + .seconds(1)
+        let back = network.transfer(40, from: peer.index, to: host.index, at: there) ?? there + .seconds(1)
+        let pause = min(Self.backoff.minimum * (1 << min(refusals.count, 20)), Self.backoff.maximum)
+        refusals.count += 1
+        refusals.notBefore = mutant == .retryAtOnce ? back : back + pause
+        connections[index][refusalsAt: host.index] = refusals
+        return refusals.notBefore
     }
 
     private func establish(_ index: Int, from host: Host, to peer: Host) {
@@ -152,6 +175,8 @@ extension Simulation {
         let there = network.transfer(40, from: host.index, to: peer.index, at: now) ?? now + .seconds(1)
         let back = network.transfer(40, from: peer.index, to: host.index, at: there) ?? there + .seconds(1)
         connections[index].isEstablished = true
+        connections[index][refusalsAt: host.index] = Connection.Refusals()
+        connections[index][refusalsAt: peer.index] = Connection.Refusals()
         connections[index].readyAt = back
         connections[index].lives = host.index < peer.index ? (host.life, peer.life) : (peer.life, host.life)
     }

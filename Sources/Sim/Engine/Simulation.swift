@@ -52,6 +52,11 @@ public final class Simulation {
     /// What every node handled and wanted; nil unless somebody wants to replay single nodes.
     var nodeLogs: NodeLogs?
 
+    /// Some process speaks, or has spoken, another wire version than this build's.
+    var speaksOtherWires = false
+    /// Draws what only a later build says.
+    var wireRandom: Random
+
     private let uniqueMark: UnsafeMutableRawPointer
 
     /// In release builds the invariants of a node are checked at one of this many of its events.
@@ -72,6 +77,7 @@ public final class Simulation {
         self.mutant = mutant
         mutantRandom = Random(seed: seed).fork("mutant")
         let root = Random(seed: seed)
+        wireRandom = root.fork("wire")
         network = Network(scenario: scenario, random: root.fork("link"))
         faults = FaultPlan(scenario: scenario, random: root.fork("faults"))
         workloads = WorkloadPlan(scenario: scenario, faults: faults, random: root.fork("workload"))
@@ -202,8 +208,9 @@ public final class Simulation {
     /// Hands one event to a running node and does what it wants.
     func deliver(_ event: Event, to host: Host) {
         guard let process = host.process else { preconditionFailure("an event for host \(host.index), which is down") }
-        process.node.handle(event, now: clock.now, into: &effects)
-        nodeLogs?.append(event, of: host.index, now: clock.now, effects: effects.items)
+        guard let given = speaksOtherWires || mutant != nil ? crossing(event, into: host) : event else { return }
+        process.node.handle(given, now: clock.now, into: &effects)
+        nodeLogs?.append(given, of: host.index, now: clock.now, effects: effects.items)
         events += 1
         if hinderedHosts > 0 { host.busyUntil = clock.now + host.eventCost }
         #if DEBUG
@@ -225,6 +232,13 @@ public final class Simulation {
             var changed = Effects()
             effects.drain { effect in
                 for effect in mutated(effect, of: host, by: mutant) { changed.append(effect) }
+            }
+            swap(&effects, &changed)
+        }
+        if host.wire != .own {
+            var changed = Effects()
+            effects.drain { effect in
+                for effect in translated(effect, of: host) { changed.append(effect) }
             }
             swap(&effects, &changed)
         }

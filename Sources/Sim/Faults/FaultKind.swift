@@ -32,7 +32,7 @@ public struct FaultKind: Sendable {
     }
 
     /// All kinds, in the order of the documentation.
-    public static let all: [FaultKind] = partitions + links + processes + disks + clocks + schemas
+    public static let all: [FaultKind] = partitions + links + processes + upgrades + disks + clocks + schemas
 
     /// The kind of that name; nil when there is none.
     public static func named(_ name: String) -> FaultKind? { all.first { $0.name == name } }

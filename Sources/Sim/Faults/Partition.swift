@@ -10,9 +10,13 @@ struct Partition: Sendable {
         /// All nodes stand in a ring, each at its place, and hear those that are at most `reach` places away. With a
         /// quarter of the ring each node hears a majority, and no two hear the same one.
         case ring(places: [Int], reach: Int)
+        /// Each of these nodes is alone.
+        case alone([Bool])
     }
 
     let shape: Shape
+    /// Whoever tries to connect is refused, rather than left without an answer.
+    var refuses = false
 
     /// True when nothing that `from` sends reaches `to`.
     func cuts(from: Int, to: Int) -> Bool {
@@ -28,6 +32,7 @@ struct Partition: Sendable {
         case .ring(let places, let reach):
             let distance = abs(places[from] - places[to])
             return min(distance, places.count - distance) > reach
+        case .alone(let mask): return mask[from] || mask[to]
         }
     }
 }

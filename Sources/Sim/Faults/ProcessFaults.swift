@@ -74,6 +74,22 @@ struct ResetAction: FaultAction {
     func end(in simulation: Simulation, strike: Int) {}
 }
 
+/// Nodes whose certificates nobody accepts. What their users see of QUIC: connections end, and handshakes are refused.
+struct CertificateAction: FaultAction {
+    let nodes: [Int]
+    let partition: Partition
+
+    func begin(in simulation: Simulation, strike: Int) {
+        ResetAction(nodes: nodes).begin(in: simulation, strike: strike)
+        simulation.network.cut(partition, occurrence: strike)
+    }
+
+    func end(in simulation: Simulation, strike: Int) {
+        simulation.network.heal(occurrence: strike, at: simulation.clock.now)
+        simulation.catchUpBegins()
+    }
+}
+
 extension FaultKind {
     /// Processes and their machines.
     static let processes: [FaultKind] = [
@@ -125,6 +141,16 @@ extension FaultKind {
             keys: [.select, FaultKey("event", .duration, .duration(.milliseconds(2)), "how long one event takes; at most 10s")]
         ) { planning in
             planning.whole(SlowAction(nodes: planning.nodes(), eventCost: min(.seconds(10), planning.duration("event"))))
+        },
+        FaultKind(
+            "certificate-expiry",
+            "nobody accepts the certificates of the nodes: connections end, each new handshake is refused after a round trip",
+            keys: [FaultKey("select", .selector, .selector(.all), "the nodes")]
+        ) { planning in
+            let nodes = planning.nodes()
+            var mask = [Bool](repeating: false, count: planning.nodeCount)
+            for node in nodes { mask[node] = true }
+            return planning.whole(CertificateAction(nodes: nodes, partition: Partition(shape: .alone(mask), refuses: true)))
         },
         FaultKind("connection-reset", "the connections of the nodes are lost at both ends", keys: [.select], lasts: false) { planning in
             planning.whole(ResetAction(nodes: planning.nodes()))

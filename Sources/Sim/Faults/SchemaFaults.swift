@@ -50,6 +50,7 @@ extension Simulation {
     func changeSchema(of host: Host, to change: SchemaChange) {
         host.schemaChange = change
         guard let process = host.process else { return }
+        defer { if mutant == .backfillSent { backfill(host) } }
         do throws(StoreError) {
             _ = try process.store.applySchema(change.files, allowDestructive: change.allowDestructive)
         } catch {

@@ -19,6 +19,10 @@ public enum Mutant: String, Hashable, Sendable, CaseIterable {
     case servedAsEmpty = "served-as-empty"
     case lastChunkForgotten = "last-chunk-forgotten"
     case answerLost = "store-answer-lost"
+    case tieBreakReversed = "tie-break-reversed"
+    case bodyFormatUnknown = "body-format-unknown"
+    case foreignHand = "foreign-hand"
+    case backfillSent = "backfill-sent"
     // Local transactions.
     case acknowledgedWithoutCommit = "ack-without-commit"
     case commitNotTold = "commit-not-told"
@@ -27,6 +31,12 @@ public enum Mutant: String, Hashable, Sendable, CaseIterable {
     case syncNeverOpened = "sync-never-opened"
     case broadcastToNobody = "broadcast-to-nobody"
     case probesUnanswered = "probes-unanswered"
+    case stallSpreads = "stall-spreads"
+    case retryAtOnce = "retry-at-once"
+    // How others are read.
+    case laterFieldsRefused = "later-fields-refused"
+    case laterKindSpoilsAll = "later-kind-spoils-all"
+    case digestIgnored = "digest-ignored"
     // How a node is set up.
     case generationNotRaised = "generation-not-raised"
     case chunkBoundIgnored = "chunk-bound-ignored"
@@ -35,6 +45,7 @@ public enum Mutant: String, Hashable, Sendable, CaseIterable {
     case suspicionNeverRefuted = "suspicion-never-refuted"
     case incarnationNotRaised = "incarnation-not-raised"
     case suspicionNotWaited = "suspicion-not-waited"
+    case staleTimerObeyed = "stale-timer-obeyed"
 
     /// What is wrong with it.
     public var summary: String {
@@ -51,18 +62,28 @@ public enum Mutant: String, Hashable, Sendable, CaseIterable {
         case .servedAsEmpty: "a sync server says of what it is asked for that nothing is left of it"
         case .lastChunkForgotten: "the last chunk of a transaction of several is never sent"
         case .answerLost: "one in thirty-two answers of the store never reaches the node"
+        case .tieBreakReversed: "of two values with equal column versions the lesser one wins where another's version is merged"
+        case .bodyFormatUnknown: "one in sixteen transactions is broadcast in a format that nobody knows"
+        case .foreignHand: "once in a while somebody deletes a row with another program, past the guards"
+        case .backfillSent: "a node that gets a new column writes something into it in every row"
         case .acknowledgedWithoutCommit: "one in eight transactions is acknowledged and not committed"
         case .commitNotTold: "one in eight commits is not told to the node"
         case .countedTwice: "a version that was applied is reported twice"
         case .syncNeverOpened: "no node ever opens a sync session"
         case .broadcastToNobody: "nothing is broadcast"
         case .probesUnanswered: "one node says nothing about membership, not even that it is there"
+        case .stallSpreads: "a node that sends a message to one that stands still waits for it, and sends nothing else meanwhile"
+        case .retryAtOnce: "after a handshake that was refused the next one follows without a pause"
+        case .digestIgnored: "a node takes no notice of the digests that others send with probes and acknowledgements"
+        case .laterFieldsRefused: "what has fields of a later wire version is taken for malformed"
+        case .laterKindSpoilsAll: "one record, item or frame of an unknown kind, and nothing of the message or session is read"
         case .generationNotRaised: "a process that is started again uses the generation of the one before"
         case .chunkBoundIgnored: "the queue before the store has no bound on chunks"
         case .byteBoundIgnored: "the queue before the store has no bound on bytes"
         case .suspicionNeverRefuted: "a suspected node says nothing"
         case .incarnationNotRaised: "a suspected node objects with the incarnation that is suspected"
         case .suspicionNotWaited: "a suspect is declared down at once"
+        case .staleTimerObeyed: "a suspect that has objected is declared down when the time of the old suspicion is over"
         }
     }
 }

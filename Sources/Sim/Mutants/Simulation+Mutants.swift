@@ -40,7 +40,7 @@ extension Simulation {
     }
 
     /// What the node is told in place of `result`; nil when it is told nothing.
-    func mutated(_ result: StoreResult, by mutant: Mutant) -> StoreResult? {
+    func mutated(_ result: StoreResult, at host: Host, by mutant: Mutant) -> StoreResult? {
         switch (mutant, result) {
         case (.gapForgotten, .applied(let changes, let refused)):
             return .applied(changes: changes.map { widened($0, down: true) }, refused: refused)
@@ -51,6 +51,9 @@ extension Simulation {
             return .read(chunks: [], empties: empties + gone, remaining: remaining)
         case (.lastChunkForgotten, .read(let chunks, let empties, let remaining)):
             return .read(chunks: chunks.filter { !isLastOfSeveral($0) }, empties: empties, remaining: remaining)
+        case (.foreignHand, .applied):
+            if errs(oneIn: 128) { ForeignHand.deleteRow(at: host.storeName) }
+            return result
         case (.answerLost, .applied): return errs(oneIn: 32) ? nil : result
         default: return result
         }
@@ -102,6 +105,8 @@ extension Simulation {
     /// The chunks of a commit that the node is told of; nil when it is told nothing.
     func mutated(committed chunks: [Chunk], by mutant: Mutant) -> [Chunk]? {
         switch mutant {
+        case .bodyFormatUnknown:
+            errs(oneIn: 16) ? chunks.map { Chunk(id: $0.id, timestamp: $0.timestamp, body: [0xFF] + $0.body.dropFirst()) } : chunks
         case .commitNotTold: errs(oneIn: 8) ? nil : chunks
         case .lastChunkForgotten: chunks.count > 1 ? chunks.filter { !isLastOfSeveral($0) } : chunks
         default: chunks
@@ -113,6 +118,7 @@ extension Simulation {
     /// What becomes of an effect: nothing, itself, or itself twice.
     func mutated(_ effect: Effect, of host: Host, by mutant: Mutant) -> [Effect] {
         switch (mutant, effect) {
+        case (.stallSpreads, _): return waiting(effect, of: host)
         case (.countedTwice, .notify(.versionApplied)): return [effect, effect]
         case (.syncNeverOpened, .openSession), (.syncNeverOpened, .writeSession), (.syncNeverOpened, .finishSession),
             (.syncNeverOpened, .resetSession):
@@ -126,6 +132,49 @@ extension Simulation {
         }
     }
 
+    // MARK: Reading
+
+    /// Whether a node reads an event as it should.
+    enum Reading {
+        case right
+        /// It takes this for it; nil: nothing.
+        case wrong(Event?)
+    }
+
+    /// A later build puts fields behind everything and unknown kinds into everything, so all that it says is misread.
+    func reading(_ event: Event, at host: Host, by mutant: Mutant) -> Reading {
+        guard host.wire == .own, mutant == .laterFieldsRefused || mutant == .laterKindSpoilsAll else { return .right }
+        let refuses = mutant == .laterFieldsRefused
+        switch event {
+        case .datagramReceived(let from, let bytes) where isLater(from):
+            return .wrong(refuses ? .datagramReceived(from: from, bytes: Array(bytes.prefix(Envelope.overhead))) : nil)
+        case .messageReceived(let from, let bytes) where isLater(from):
+            return .wrong(refuses ? .messageReceived(from: from, bytes: Array(bytes.prefix(Envelope.overhead))) : nil)
+        case .sessionReceived(let id, _):
+            guard let end = host.sessions[id], hosts[sessions[end.session].ends[1 - end.end].host].wire == .laterMinor else {
+                return .right
+            }
+            // A frame without a kind: no session goes on after that.
+            return .wrong(refuses ? .sessionReceived(id, bytes: [0, 0, 0, 0, 0]) : nil)
+        default: return .right
+        }
+    }
+
+    /// What a mutated node is given for an event.
+    func mutated(_ event: Event, at host: Host, by mutant: Mutant) -> Event {
+        switch (mutant, event) {
+        case (.digestIgnored, .datagramReceived(let from, let bytes)):
+            return .datagramReceived(from: from, bytes: withOwnDigest(bytes, at: host))
+        case (.digestIgnored, .messageReceived(let from, let bytes)):
+            return .messageReceived(from: from, bytes: withOwnDigest(bytes, at: host))
+        default: return event
+        }
+    }
+
+    private func isLater(_ sender: Address) -> Bool {
+        Host.index(of: sender, among: hosts.count).map { hosts[$0].wire == .laterMinor } ?? false
+    }
+
     // MARK: Setup
 
     func mutate(_ configuration: inout NodeConfiguration, by mutant: Mutant) {
@@ -136,6 +185,7 @@ extension Simulation {
         case .suspicionNeverRefuted: configuration.membership.mutants = .suspicionNeverRefuted
         case .incarnationNotRaised: configuration.membership.mutants = .incarnationNotRaised
         case .suspicionNotWaited: configuration.membership.mutants = .suspicionNotWaited
+        case .staleTimerObeyed: configuration.membership.mutants = .staleTimerObeyed
         default: break
         }
     }

@@ -14,6 +14,8 @@ struct RunMetrics {
     var inboxDrops: UInt64 = 0
     var messagesLost: UInt64 = 0
     var connectionsLost: UInt64 = 0
+    /// Attempts to connect that a peer answered with a refusal.
+    var handshakesRefused: UInt64 = 0
     var sessions: UInt64 = 0
     var unroutable: UInt64 = 0
     // Workload and faults.
@@ -194,6 +196,7 @@ enum ReportMetrics {
         ("network.inbox_drops", { Double($0.inboxDrops) }),
         ("network.messages_lost", { Double($0.messagesLost) }),
         ("network.connections_lost", { Double($0.connectionsLost) }),
+        ("network.handshakes_refused", { Double($0.handshakesRefused) }),
         ("network.sessions", { Double($0.sessions) }),
         ("network.unroutable", { Double($0.unroutable) }),
         ("limits.drops", { Double($0.limitDrops) }),

@@ -118,7 +118,11 @@ public struct Workload: Hashable, Sendable {
     /// Index into the scenario's tables.
     var shape = 0
 
-    public enum Kind: String, Hashable, Sendable, CaseIterable { case upsert, delete }
+    /// What its transactions do. A new kind is a case here and a `WorkloadScript`.
+    public enum Kind: String, Hashable, Sendable, CaseIterable {
+        case upsert, delete, counter, service, large, hot
+        case schemaGrowth = "schema-growth"
+    }
 
     public enum Columns: String, Hashable, Sendable, CaseIterable {
         case all
@@ -229,6 +233,8 @@ public enum Check: Hashable, Sendable {
         case storeFailed = "store-failed"
         /// Two transactions were given one version number of one actor.
         case versionReused = "version-reused"
+        /// Something of a later wire version was skipped.
+        case laterKindSkipped = "later-kind-skipped"
     }
 
     /// What the report calls the check.

@@ -49,6 +49,14 @@ struct ScenarioReader {
         );
         """
 
+    /// Added to it for workloads that count.
+    static let countersSchema = """
+        CREATE TABLE counters (
+            id INTEGER NOT NULL PRIMARY KEY,
+            count INTEGER NOT NULL DEFAULT 0
+        );
+        """
+
     let source: DocumentSource
     let top: TableReader
 
@@ -75,14 +83,15 @@ struct ScenarioReader {
         let node: NodeSettings
         if let value = top["node"] { node = try NodeKey.read(value, at: top.path(of: "node"), in: source) } else { node = NodeSettings() }
         let overrides = try readNodeOverrides(node)
-        let schema = try readSchema()
         var workloads = try readWorkloads()
+        let schema = try readSchema(for: workloads)
         let tables = try readTables(schema, faults, &workloads)
         let scenario = Scenario(
             name: name, about: about, duration: run.duration, warmup: run.warmup, drain: run.drain, seeds: run.seeds, topology: topology,
             links: links, node: node, nodeOverrides: overrides, schema: schema, workloads: workloads, faults: faults,
             checks: try readChecks(), swarm: try readSwarm(), tables: tables, file: source.file)
         try validate(scenario)
+        try validateTogether(scenario)
         return scenario
     }
 
@@ -126,12 +135,22 @@ struct ScenarioReader {
 
     // MARK: [schema]
 
-    private func readSchema() throws(ScenarioError) -> [SchemaFile] {
-        guard let table = try top.table("schema", allowed: ["files", "sql"]) else {
-            return [SchemaFile(path: "built-in", text: Self.builtInSchema)]
+    private func readSchema(for workloads: [Workload]) throws(ScenarioError) -> [SchemaFile] {
+        var files: [SchemaFile]
+        if let table = try top.table("schema", allowed: ["files", "sql"]) {
+            files = try readSchemaFiles(table)
+            guard !files.isEmpty else { throw table.error(nil, "[schema] names neither files nor sql") }
+        } else {
+            files = [SchemaFile(path: "built-in", text: Self.builtInSchema)]
+            if workloads.contains(where: { $0.kind == .counter }) {
+                files.append(SchemaFile(path: "built-in counters", text: Self.countersSchema))
+            }
         }
-        let files = try readSchemaFiles(table)
-        guard !files.isEmpty else { throw table.error(nil, "[schema] names neither files nor sql") }
+        let growing = GrowthScript.file(columns: 0)
+        // It is there already when this is the canonical form of a scenario.
+        if workloads.contains(where: { $0.kind == .schemaGrowth }), !files.contains(where: { $0.text == growing.text }) {
+            files.append(growing)
+        }
         return files
     }
 

@@ -59,7 +59,7 @@ extension FaultPlan.Occurrence {
         case let pause as PauseAction: pause.nodes.map { Self.fault("pause", ["select": .selector(.nodes($0...$0))]) }
         case let partition as PartitionAction:
             switch partition.partition.shape {
-            case .ring: nil
+            case .ring, .alone: nil
             case .sides(let sideOf, let direction):
                 [Self.fault("partition", ["sides": .sides(Self.selectors(sideOf)), "direction": .word(direction.rawValue)])]
             }

@@ -19,7 +19,17 @@ package struct WorkloadPlan {
             guard !nodes.isEmpty, let from = faults.time(of: workload.from), let to = faults.time(of: workload.to), from < to else {
                 continue
             }
-            sources.append(WorkloadSource(workload, table: table, shape: tables[table], nodes: nodes, from: from, to: to, random: own))
+            let writer = TableWriter(workload, table: table, shape: tables[table])
+            let script: any WorkloadScript =
+                switch workload.kind {
+                case .upsert, .delete: PlainScript(workload, writer, nodes: nodes)
+                case .counter: CounterScript(workload, writer, nodes: nodes)
+                case .service: ServiceScript(workload, writer, nodes: nodes)
+                case .large: LargeScript(workload, writer, nodes: nodes, limits: scenario.node.limits)
+                case .hot: HotScript(workload, writer, nodes: nodes)
+                case .schemaGrowth: GrowthScript(workload, writer, nodes: nodes, schema: scenario.schema)
+                }
+            sources.append(WorkloadSource(workload, script: script, from: from, to: to, random: own))
         }
     }
 

@@ -22,6 +22,8 @@ struct RowMerger {
     let version: UInt64
     /// Nil when tombstones are kept for ever.
     var window: TombstoneWindow?
+    /// See `StoreOptions.reversesTies`.
+    var reversesTies = false
     private(set) var keys = KeyListBuilder()
     /// How many changes won, counted as cr-sqlite does.
     private(set) var impact = 0
@@ -67,7 +69,7 @@ struct RowMerger {
         var values: PreparedStatement?
         defer { values?.reset() }
         let decision = try Merge.merge(
-            into: &local.clock, row, site: site, version: version, sites: clocks.sites.actors,
+            into: &local.clock, row, site: site, version: version, sites: clocks.sites.actors, reversesTies: reversesTies,
             localValue: { (column: Int) throws(StoreError) -> Value in
                 if let values { return values.value(Int32(column)) }
                 let read = try table.statements(.readValues)

@@ -224,6 +224,7 @@ struct ApplyBatch {
     private func merge(_ version: inout AssembledVersion, _ chunk: Chunk, _ site: Int, hadPartial: Bool) throws(MergeFailure) {
         version.sortForMerge()
         var merger = RowMerger(catalog: store.catalog, clocks: store.clocks, site: site, version: chunk.id.version)
+        merger.reversesTies = store.options.reversesTies
         merger.window = store.tombstoneWindow(written: chunk.timestamp)
         for row in version.rows { try merger.merge(row.change, into: row.table, key: row.key, existence: row.existence) }
         try inStore { () throws(StoreError) in

@@ -58,13 +58,38 @@ struct SimChecks: ParsableCommand {
 }
 
 struct SimMutants: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "mutants", abstract: "Mistakes that show whether checks find them.")
+    static let configuration = CommandConfiguration(
+        commandName: "mutants",
+        abstract: "Mistakes that show whether checks find them.",
+        discussion: """
+            With scenarios that name mutants, such as scenarios/negative/*.toml, runs each with each of its own until it fails, and prints a table. \
+            Exit code 1: a mutant survived.
+            """)
+
+    @Argument(help: ArgumentHelp("Scenarios with a line \"# mutants: NAME, NAME\".", valueName: "file"))
+    var files: [String] = []
+
+    @Option(help: "Seeds that a mutant may survive.")
+    var seeds: UInt64 = 500
 
     @Flag(help: "Print all mutants. This is what the command does anyway.")
     var list = false
 
-    func run() {
-        Output.bytes(Array(Catalogue.mutants.utf8))
-        Output.flush()
+    func run() throws {
+        guard !files.isEmpty else {
+            Output.bytes(Array(Catalogue.mutants.utf8))
+            return Output.flush()
+        }
+        Output.bytes(Array(MutantHunt.header.utf8))
+        let isComplete: Bool
+        do {
+            isComplete = try MutantHunt(files: files, seeds: seeds).run { line in
+                Output.bytes(Array(line.utf8))
+                Output.flush()
+            }
+        } catch {
+            throw Failure("\(error)", code: 2)
+        }
+        if !isComplete { throw ExitCode(1) }
     }
 }

@@ -4,6 +4,12 @@ import PatinaProtocol
 struct CheckBoard {
     private struct Entry {
         let check: Check
+        /// What the report calls it.
+        let name: String
+        /// Nil: it is about everything.
+        let condition: Condition?
+        /// The latencies that it is about; for a metric with a condition.
+        var latencies = Histogram()
         /// For `eventually`: when it begins and when it must have come true; nil when its fault does not strike in this run.
         var window: ClosedRange<Instant>?
         var goal: GoalTracker?
@@ -22,17 +28,29 @@ struct CheckBoard {
     /// How often each occasion occurred, and what the first one was.
     private var counts = [UInt64](repeating: 0, count: Check.Occasion.allCases.count)
     private var firsts = [String?](repeating: nil, count: Check.Occasion.allCases.count)
-    /// Each `never declared-down` has its own grace, so these are counted by check.
+    /// Each `never declared-down` has its own grace, and each condition speaks of other occurrences, so these are counted by check.
     private var declarations: [Int: (count: UInt64, first: String)] = [:]
     /// The occasions that some check forbids.
     private let forbidden: [Check.Occasion]
+    /// The checks with a condition, by what they are about.
+    private var conditional: [(check: Int, occasion: Check.Occasion)] = []
+    private var conditionalLatencies: [Int] = []
     /// When something was first seen that must not be; nil while all is well.
     private(set) var firstViolation: Instant?
 
     init(checks: [Check], faults: FaultPlan, end: Instant) {
         forbidden = checks.compactMap { if case .never(let occasion, _) = $0, occasion != .declaredDown { occasion } else { nil } }
-        for check in checks {
-            var entry = Entry(check: check)
+        for (index, whole) in checks.enumerated() {
+            var (check, condition): (Check, Condition?) = (whole, nil)
+            if case .only(let inner, let when) = whole { (check, condition) = (inner, when) }
+            var entry = Entry(check: check, name: whole.name, condition: condition)
+            if condition != nil {
+                switch check {
+                case .never(let occasion, _), .sometimes(let occasion): conditional.append((index, occasion))
+                case .metric: conditionalLatencies.append(index)
+                case .always, .eventually, .only: break
+                }
+            }
             if case .eventually(_, let after, let within) = check, let begin = faults.time(of: after), begin <= end {
                 entry.window = begin...min(end, begin + within)
             }
@@ -46,6 +64,34 @@ struct CheckBoard {
     }
 
     // MARK: Occasions
+
+    /// The checks whose condition decides whether an occasion concerns them.
+    func conditions(on occasion: Check.Occasion) -> [(check: Int, condition: Condition)] {
+        conditional.compactMap { each in
+            guard each.occasion == occasion, let condition = entries[each.check].condition else { return nil }
+            return (each.check, condition)
+        }
+    }
+
+    /// True when some check with a condition is about an occasion.
+    var hasConditions: Bool { !conditional.isEmpty || !conditionalLatencies.isEmpty }
+
+    /// An occasion of which the condition of a check is true.
+    mutating func occurred(inCheck check: Int, at now: Instant, _ detail: String) {
+        if case .never = entries[check].check { violation(at: now) }
+        let known = declarations[check]
+        declarations[check] = ((known?.count ?? 0) + 1, known?.first ?? "\(now) \(detail)")
+    }
+
+    /// The metrics that a condition can be put on.
+    static let conditionalMetrics = ["propagation.count", "propagation.p50_ms", "propagation.p99_ms", "propagation.max_ms"]
+
+    /// The checks that measure some versions only.
+    var latencyConditions: [(check: Int, condition: Condition)] {
+        conditionalLatencies.compactMap { index in entries[index].condition.map { (index, $0) } }
+    }
+
+    mutating func measured(_ latency: Duration, inCheck check: Int) { entries[check].latencies.record(latency) }
 
     mutating func occurred(_ occasion: Check.Occasion, at now: Instant, _ detail: @autoclosure () -> String) {
         let index = occasion.ordinal
@@ -62,6 +108,9 @@ struct CheckBoard {
             if case .never(.declaredDown, let grace) = entry.check { (index, grace) } else { nil }
         }
     }
+
+    /// The condition of a check; nil when it has none.
+    func condition(of check: Int) -> Condition? { entries[check].condition }
 
     mutating func declaredDown(check: Int, at now: Instant, _ detail: @autoclosure () -> String) {
         violation(at: now)
@@ -134,7 +183,7 @@ struct CheckBoard {
     /// The verdicts, in the order of the scenario.
     func results(metrics: [SimulationReport.Metric]) -> [SimulationReport.CheckResult] {
         entries.enumerated().map { index, entry in
-            var result = SimulationReport.CheckResult(name: entry.check.name, valid: true, detail: "", occurrences: nil)
+            var result = SimulationReport.CheckResult(name: entry.name, valid: true, detail: "", occurrences: nil)
             switch entry.check {
             case .always:
                 result.valid = entry.verdict?.valid ?? true
@@ -148,6 +197,13 @@ struct CheckBoard {
                 result.detail =
                     found.map { "\($0.count) times; first at \($0.first)" }
                     ?? "no live node was declared down that had been in reach for \(Quantity.print(grace))"
+            case .never where entry.condition != nil:
+                result.valid = declarations[index] == nil
+                result.detail = declarations[index].map { "\($0.count) times; first at \($0.first)" } ?? "never occurred"
+            case .sometimes where entry.condition != nil:
+                let count = declarations[index]?.count ?? 0
+                result.occurrences = count
+                result.detail = count == 0 ? "did not occur in this run; it must in one of the scenario's seeds" : "\(count) times"
             case .never(let occasion, _):
                 let count = counts[occasion.ordinal]
                 result.valid = count == 0
@@ -157,10 +213,20 @@ struct CheckBoard {
                 result.occurrences = count
                 result.detail = count == 0 ? "did not occur in this run; it must in one of the scenario's seeds" : "\(count) times"
             case .metric(let name, let atMost, let atLeast):
-                let value = metrics.first { $0.name == name }?.value ?? 0
+                let value = entry.condition == nil ? metrics.first { $0.name == name }?.value ?? 0 : Self.value(of: name, entry.latencies)
                 (result.valid, result.detail) = MetricBound.judge(value, atMost: atMost, atLeast: atLeast)
+            case .only: preconditionFailure("a condition was taken off at the beginning")
             }
             return result
+        }
+    }
+
+    private static func value(of metric: String, _ latencies: Histogram) -> Double {
+        switch metric {
+        case "propagation.count": Double(latencies.count)
+        case "propagation.p50_ms": latencies.milliseconds(percentile: 500)
+        case "propagation.p99_ms": latencies.milliseconds(percentile: 990)
+        default: latencies.maximumMilliseconds
         }
     }
 }
@@ -177,6 +243,9 @@ enum MetricBound {
 }
 
 extension Check.Occasion {
+    /// True when it is about a node beside the one that says it.
+    var hasTarget: Bool { self == .declaredDown || self == .suspected }
+
     /// Its place in tables.
     var ordinal: Int {
         switch self {

@@ -132,7 +132,7 @@ extension Simulation {
     /// A full disk refuses the one operation. Any other error of the storage ends the process, as the agent does; its supervisor starts
     /// it again, but not when the database is damaged: that is for an operator.
     func storeFailed(at host: Host, _ reason: String) -> Bool {
-        checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(reason)")
+        occurred(.storeFailed, at: host, ": \(reason)")
         guard let disk = host.disk, disk.isDead || disk.faults != SimulatedDisk.Faults() || host.hasLostData else { return false }
         guard let failure = host.process?.store.failure else { return true }
         if disk.isDead {
@@ -147,7 +147,7 @@ extension Simulation {
 
     /// The database of a machine could not be opened. Returns true when the scenario's disk is to blame.
     func openingFailed(at host: Host, _ error: StoreError) -> Bool {
-        checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(error)")
+        occurred(.storeFailed, at: host, ": \(error)")
         guard let disk = host.disk else { return false }
         let isBroken = disk.faults != SimulatedDisk.Faults()
         disk.endProcess()

@@ -195,7 +195,7 @@ extension Simulation {
         for (row, result) in zip(transaction.rows, outcome.results) where result.rowsAffected > 0 { rows.append(row) }
         noteForOracle(outcome, version: version, by: host)
         if host.disk != nil, let reuse = versions.record(process.store.actor, version, at: clock.now) {
-            checks.occurred(.versionReused, at: clock.now, "node:\(host.index): \(reuse)")
+            occurred(.versionReused, at: host, ": \(reuse)")
         }
         acknowledged.record(host: host.writer, actor: host.identity, version: version, rows: rows)
         metrics.acknowledged(version: version, by: host.index, at: clock.now)

@@ -15,19 +15,22 @@ extension Simulation {
             guard let index = hostOf[origin] else { return }
             let quietSince = activeFaults == 0 ? lastFaultEnd : nil
             let latency = metrics.applied(version: version, of: index, at: clock.now, quietSince: quietSince)
-            if let latency { recorder?.applied(after: latency, at: clock.now) }
+            if let latency {
+                recorder?.applied(after: latency, at: clock.now)
+                measured(latency, of: index, at: host)
+            }
         case .memberDown(let record):
             departures.departed(record, at: host.index, life: host.life)
             declaredDown(record, by: host)
-        case .memberSuspected(let record): checks.occurred(.suspected, at: clock.now, "node:\(host.index) suspects \(record.address)")
+        case .memberSuspected(let record): occurred(.suspected, at: host, about: hostOf[record.actor], " suspects \(record.address)")
         case .refuted(let incarnation):
-            checks.occurred(.refuted, at: clock.now, "node:\(host.index)")
+            occurred(.refuted, at: host, "")
             if let problem = incarnations.refuted(incarnation, at: host.index, life: host.life, generation: ownGeneration(of: host)) {
                 checks.violated(.incarnationAscends, at: clock.now, "node:\(host.index) \(problem)")
             }
-        case .malformed(let from, let reason): checks.occurred(.malformedInput, at: clock.now, "node:\(host.index) from \(from): \(reason)")
-        case .chunkRefused(let id, let reason): checks.occurred(.chunkRefused, at: clock.now, "node:\(host.index), \(id): \(reason)")
-        case .storeFailed(let reason): checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(reason)")
+        case .malformed(let from, let reason): occurred(.malformedInput, at: host, " from \(from): \(reason)")
+        case .chunkRefused(let id, let reason): occurred(.chunkRefused, at: host, ", \(id): \(reason)")
+        case .storeFailed(let reason): occurred(.storeFailed, at: host, ": \(reason)")
         case .memberUp(let record):
             if departures.isResurrection(record, at: host.index, life: host.life) {
                 checks.violated(
@@ -47,10 +50,10 @@ extension Simulation {
         metrics.record(measurement)
         recorder?.measured(measurement, node: host.index, at: clock.now)
         switch measurement {
-        case .repaired(let id): checks.occurred(.lazyRepair, at: clock.now, "node:\(host.index), \(id)")
-        case .synced(_, let chunks, _) where chunks > 0: checks.occurred(.syncRepair, at: clock.now, "node:\(host.index), \(chunks) chunks")
-        case .dropped(let bound): checks.occurred(.limitReached, at: clock.now, "node:\(host.index), \(bound)")
-        case .skipped(let kind): checks.occurred(.laterKindSkipped, at: clock.now, "node:\(host.index), \(kind)")
+        case .repaired(let id): occurred(.lazyRepair, at: host, ", \(id)")
+        case .synced(_, let chunks, _) where chunks > 0: occurred(.syncRepair, at: host, ", \(chunks) chunks")
+        case .dropped(let bound): occurred(.limitReached, at: host, ", \(bound)")
+        case .skipped(let kind): occurred(.laterKindSkipped, at: host, ", \(kind)")
         case .synced, .sent, .received, .duplicate, .delivered, .probed, .foreignCluster, .announced, .graftSent, .leftToSync,
             .syncRefused:
             break
@@ -69,6 +72,8 @@ extension Simulation {
             guard !target.isHindered, !observer.isHindered, target.lastHindered <= start, observer.lastHindered <= start,
                 target.upSince <= start, observer.upSince <= start, network.wasWhole(between: index, and: observer.index, since: start)
             else { continue }
+            let happened = Happened(observer: observer.index, target: index, from: clock.now, to: clock.now)
+            if let condition = checks.condition(of: check), !holds(condition, for: happened) { continue }
             checks.declaredDown(check: check, at: clock.now, "node:\(observer.index) declared node:\(index) down")
         }
     }

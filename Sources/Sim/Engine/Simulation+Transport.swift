@@ -31,7 +31,7 @@ extension Simulation {
         case .lost:
             metrics.datagramsLost += 1
             recordSent(bytes, .datagram, from: host.index, to: to, arrival: nil)
-            checks.occurred(.datagramLost, at: clock.now, "node:\(host.index) to node:\(to)")
+            occurred(.datagramLost, at: host, " to node:\(to)")
         case .corrupted:
             metrics.datagramsCorrupted += 1
             recordSent(bytes, .datagram, from: host.index, to: to, arrival: nil)

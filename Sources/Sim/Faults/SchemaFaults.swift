@@ -55,7 +55,7 @@ extension Simulation {
             _ = try process.store.applySchema(change.files, allowDestructive: change.allowDestructive)
         } catch {
             storeFailures.append("node:\(host.index) at \(clock.now): the schema cannot be changed: \(error)")
-            checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(error)")
+            occurred(.storeFailed, at: host, ": \(error)")
         }
         scheduleUpkeep(of: host)
     }
@@ -86,7 +86,7 @@ extension Simulation {
             if !done.changes.isEmpty { deliver(.storeChanged(done.changes), to: host) }
         } catch {
             storeFailures.append("node:\(host.index) at \(clock.now): upkeep failed: \(error)")
-            checks.occurred(.storeFailed, at: clock.now, "node:\(host.index): \(error)")
+            occurred(.storeFailed, at: host, ": \(error)")
             return
         }
         scheduleUpkeep(of: host)

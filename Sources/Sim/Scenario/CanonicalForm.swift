@@ -43,7 +43,7 @@ extension Scenario {
         text.line("sql", raw: "[\(schema.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
         for workload in workloads { text.append(workload) }
         for fault in faults { text.append(fault) }
-        for check in checks { text.append(check) }
+        for check in checks { text.append(check, faults: faults.map(\.id)) }
         if swarm != SwarmSettings() {
             text.header("[swarm]")
             text.line("vary", raw: "[\(swarm.vary.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
@@ -127,8 +127,19 @@ private struct Canonical {
         }
     }
 
-    mutating func append(_ check: Check) {
+    mutating func append(_ check: Check, faults: [String]) {
         header("[[check]]")
+        if case .only(let check, let condition) = check {
+            body(of: check)
+            // Shrinking may have taken away a fault that a term is about.
+            let kept = condition.keeping(faults: faults)
+            if !kept.terms.isEmpty { line("where", quoted: kept.text) }
+        } else {
+            body(of: check)
+        }
+    }
+
+    private mutating func body(of check: Check) {
         switch check {
         case .always(let invariant): line("always", quoted: invariant.rawValue)
         case .eventually(let goal, let after, let within):
@@ -143,6 +154,7 @@ private struct Canonical {
             line("metric", quoted: name)
             if let atMost { line("at_most", raw: "\(Double(atMost) / 1_000)") }
             if let atLeast { line("at_least", raw: "\(Double(atLeast) / 1_000)") }
+        case .only: preconditionFailure("a check has one condition")
         }
     }
 

@@ -189,6 +189,8 @@ public enum Check: Hashable, Sendable {
     case sometimes(Occasion)
     /// A number of the report, in thousandths, is within bounds.
     case metric(String, atMost: Int?, atLeast: Int?)
+    /// The same for those occurrences, or versions, only of which a condition is true. Of the last three.
+    indirect case only(Check, Condition)
 
     /// What can be true of the cluster at any time.
     public enum Invariant: String, Hashable, Sendable, CaseIterable {
@@ -237,6 +239,14 @@ public enum Check: Hashable, Sendable {
         case laterKindSkipped = "later-kind-skipped"
     }
 
+    /// True when it is about something that must happen in one of the seeds.
+    var mustHappen: Bool {
+        switch self {
+        case .sometimes, .only(.sometimes, _): true
+        case .always, .eventually, .never, .metric, .only: false
+        }
+    }
+
     /// What the report calls the check.
     public var name: String {
         switch self {
@@ -245,6 +255,7 @@ public enum Check: Hashable, Sendable {
         case .never(let occasion, _): "never \(occasion.rawValue)"
         case .sometimes(let occasion): "sometimes \(occasion.rawValue)"
         case .metric(let name, _, _): "metric \(name)"
+        case .only(let check, let condition): "\(check.name) where \(condition.text)"
         }
     }
 }

@@ -9,17 +9,43 @@ extension ScenarioReader {
 
     func readChecks() throws(ScenarioError) -> [Check] {
         var checks: [Check] = []
-        for table in try top.tables("check", allowed: Self.quantifiers + ["after", "within", "grace", "at_most", "at_least"]) {
+        for table in try top.tables("check", allowed: Self.quantifiers + ["after", "within", "grace", "at_most", "at_least", "where"]) {
             let present = Self.quantifiers.filter { table[$0] != nil }
             guard present.count == 1, let quantifier = present.first else {
                 throw table.error(nil, "a check has exactly one of \(Self.quantifiers.joined(separator: ", "))")
             }
-            let check = try readCheck(quantifier, table)
+            let plain = try readCheck(quantifier, table)
+            let check = try readCondition(of: plain, table).map { .only(plain, $0) } ?? plain
             guard !checks.contains(check) else { throw table.error(quantifier, "the same check is there twice") }
             checks.append(check)
         }
         guard !checks.isEmpty else { throw ScenarioError(file: source.file, line: nil, message: "a scenario needs at least one [[check]]") }
         return checks
+    }
+
+    private func readCondition(of check: Check, _ table: TableReader) throws(ScenarioError) -> Condition? {
+        guard let text = try table.string("where") else { return nil }
+        let condition: Condition
+        do throws(Condition.Mistake) {
+            condition = try Condition.parse(text)
+        } catch {
+            throw table.error("where", error.message, suggestion: error.suggestion)
+        }
+        switch check {
+        case .never(let occasion, _), .sometimes(let occasion):
+            guard !condition.needsTarget || occasion.hasTarget else {
+                let able = Check.Occasion.allCases.filter(\.hasTarget).map(\.rawValue).joined(separator: " and ")
+                throw table.error(
+                    "where", "\(occasion.rawValue) has an observer and no target; only \(able), and propagation metrics, have both")
+            }
+        case .metric(let name, _, _):
+            guard CheckBoard.conditionalMetrics.contains(name) else {
+                let able = CheckBoard.conditionalMetrics.joined(separator: ", ")
+                throw table.error("where", "\(name) is a number of the whole run; where is possible for \(able)")
+            }
+        case .always, .eventually, .only: throw table.error("where", "only never, sometimes and metric have where")
+        }
+        return condition
     }
 
     private func readCheck(_ quantifier: String, _ table: TableReader) throws(ScenarioError) -> Check {
@@ -108,8 +134,22 @@ extension ScenarioReader {
             }
         }
         for (index, check) in scenario.checks.enumerated() {
-            guard case .eventually(_, let after, _) = check else { continue }
-            try validate(after, in: scenario, at: [.key("check"), .index(index), .key("after")])
+            let path: [PathStep] = [.key("check"), .index(index)]
+            switch check {
+            case .eventually(_, let after, _): try validate(after, in: scenario, at: path + [.key("after")])
+            case .only(_, let condition): try validate(condition, in: scenario, at: path + [.key("where")])
+            case .always, .never, .sometimes, .metric: break
+            }
+        }
+    }
+
+    private func validate(_ condition: Condition, in scenario: Scenario, at path: [PathStep]) throws(ScenarioError) {
+        let ids = scenario.faults.map(\.id)
+        for id in condition.faults where !ids.contains(where: { Condition.names(id, $0) }) {
+            throw source.error(at: path, "there is no fault \"\(id)\"", suggestion: Spelling.nearest(to: id, among: ids))
+        }
+        for term in condition.terms {
+            if case .among(_, let selector) = term.test { try validate(selector, in: scenario, at: path) }
         }
     }
 

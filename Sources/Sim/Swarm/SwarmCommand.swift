@@ -53,7 +53,7 @@ public struct SwarmCommand: Sendable {
             scenario: scenario.name, scenarioHash: scenario.hash, file: file, overrides: overrides, from: first, count: count,
             shards: [shard.number], shardCount: shard.of)
         for check in scenario.checks {
-            if case .sometimes = check, !report.coverage.contains(where: { $0.check == check.name }) {
+            if check.mustHappen, !report.coverage.contains(where: { $0.check == check.name }) {
                 report.coverage.append(SwarmReport.Coverage(check: check.name, seeds: 0))
             }
         }

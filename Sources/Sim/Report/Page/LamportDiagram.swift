@@ -53,7 +53,7 @@ struct LamportDiagram {
         if let violation { text += "<p>\(Markup.escape(violation))</p>" }
         text += "<p>\(messages.count) messages between \(nodes.count) nodes. Rows are in the order of events; times are not to scale.</p>"
         text += "<ul class=\"legend\">"
-        for traffic in TrafficClass.allCases where traffic != .unknown {
+        for traffic in TrafficClass.allCases where traffic != .unknown || messages.contains(where: { $0.traffic == .unknown }) {
             text += "<li><svg width=\"34\" height=\"12\">\(stroke("M1 6H33", traffic))</svg>\(traffic.word)</li>"
         }
         text += "<li><svg width=\"20\" height=\"12\"><path d=\"M5 1l10 10m0 -10l-10 10\" class=\"lost\"/></svg>lost on the way</li>"

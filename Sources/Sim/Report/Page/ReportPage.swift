@@ -54,10 +54,11 @@ struct ReportPage {
 
     private var checks: String {
         let rows = report.checks.map { check in
-            "<tr><td class=\"\(check.valid ? "valid" : "invalid")\">\(check.valid ? "✓ holds" : "✗ failed")</td>"
+            "<tr><td class=\"judgement \(check.valid ? "valid" : "invalid")\">\(check.valid ? "✓ holds" : "✗ failed")</td>"
                 + "<td>\(Markup.escape(check.name))</td><td>\(Markup.escape(check.detail))</td></tr>"
         }
-        return "<table id=\"checks\"><tr><th>verdict</th><th>check</th><th>what was seen</th></tr>\(rows.joined(separator: "\n"))</table>"
+        return
+            "<table id=\"checks\"><tr><th class=\"judgement\">verdict</th><th>check</th><th>what was seen</th></tr>\(rows.joined(separator: "\n"))</table>"
     }
 
     private var numbers: String {
@@ -149,7 +150,13 @@ struct ReportPage {
         return scenario.topology.placement.map { scenario.topology.regions[$0].name }
     }
 
-    private var violation: String? { report.checks.first { !$0.valid }.map { "\($0.name): \($0.detail)" } }
+    /// The check that was violated first, where its detail says when; otherwise the first one that does not hold.
+    private var violation: String? {
+        let failed = report.checks.filter { !$0.valid }
+        let moment = recorder.violation.moment.map { "\(Instant(nanoseconds: $0))" }
+        let first = failed.first { check in moment.map { check.detail.contains($0) } ?? false } ?? failed.first
+        return first.map { "\($0.name): \($0.detail)" }
+    }
 }
 
 /// The cumulative distribution of how long versions take.

@@ -14,7 +14,7 @@ enum Stylesheet {
         h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:34px 0 10px}h3{font-size:16px;margin:0}
         p{margin:4px 0;color:var(--soft);max-width:75ch}code{font:13px/1.4 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}
         .verdict{display:inline-block;font-weight:600;padding:2px 12px;border:2px solid;border-radius:6px}
-        .valid{color:var(--good)}.invalid{color:var(--bad)}
+        .judgement{white-space:nowrap;overflow-wrap:normal}.valid{color:var(--good)}.invalid{color:var(--bad)}
         table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;padding:4px 12px 4px 0;vertical-align:top;
         border-bottom:1px solid var(--grid);overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}
         td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}

@@ -51,6 +51,8 @@ public struct AgentStatus: Hashable, Sendable {
     public var gaps: UInt64
     /// Chunks of other nodes that wait for the store.
     public var queueLength: Int
+    /// Versions that wait for a table or column that is not in the schema here yet.
+    public var waitingVersions: Int
     /// How long the versions of other nodes took to be applied here: what 99 of 100 of the last two minutes did not
     /// exceed. Nil when there were none.
     public var lag99: Duration?
@@ -76,12 +78,14 @@ public struct AgentStatus: Hashable, Sendable {
     }
 
     public init(
-        actor: ActorID, aliveMembers: Int = 1, gaps: UInt64 = 0, queueLength: Int = 0, lag99: Duration? = nil, progress: [Progress] = []
+        actor: ActorID, aliveMembers: Int = 1, gaps: UInt64 = 0, queueLength: Int = 0, waitingVersions: Int = 0, lag99: Duration? = nil,
+        progress: [Progress] = []
     ) {
         self.actor = actor
         self.aliveMembers = aliveMembers
         self.gaps = gaps
         self.queueLength = queueLength
+        self.waitingVersions = waitingVersions
         self.lag99 = lag99
         self.progress = progress
     }

@@ -12,7 +12,7 @@ public final class Store {
     public let actor: ActorID
     /// How often this database was opened, this time included. Durable before the initializer returns.
     public let generation: UInt64
-    /// What is known of every actor's versions, equal to what is on disk.
+    /// What is known of every actor's versions: what is on disk, and `postponed`.
     public internal(set) var ledger = VersionLedger()
     /// The error after which the store is of no more use, once one has occurred.
     public internal(set) var failure: StoreError?
@@ -29,6 +29,8 @@ public final class Store {
     var clock: HybridClock
     /// What waits for the schema, equal to what is on disk.
     var waiting = WaitingTotals()
+    /// What is in `ledger` and not on disk yet.
+    var postponed = PostponedRanges()
     /// What `upkeep` has to do.
     var upkeepState = UpkeepState()
     /// Where the passes of `maintain` stand.
@@ -111,6 +113,7 @@ public final class Store {
     /// Closes the connection. Everything that was acknowledged is in the database. May be called twice.
     public func close() {
         guard !isClosed else { return }
+        if failure == nil { try? writePostponedRanges() }
         isClosed = true
         releaseVersions()
         reservation?.close()
@@ -142,6 +145,8 @@ public final class Store {
             switch operation {
             case .apply(let chunks, let empties): return try apply(chunks, empties)
             case .read(let request):
+                // What is served is what the database knows.
+                try writePostponedRanges()
                 return try VersionReader(clocks: clocks, limits: options.limits).read(request)
             case .saveMembers(let members):
                 try write { () throws(StoreError) in try Bookkeeping.writeMembers(connection, members) }
@@ -223,6 +228,7 @@ public final class Store {
 
     /// All pages were replaced, by those of a database with our actor and generation.
     func reloadAfterInstallation() throws(StoreError) {
+        postponed = PostponedRanges()
         dataVersion = try connection.integer("PRAGMA data_version")
         try sites.reload(connection)
         guard let site = sites.ordinal(of: actor) else {
@@ -246,6 +252,9 @@ public final class Store {
         // Whatever the last run left unwritten is written with the next transaction.
         unwrittenVersions = Self.unwrittenVersionLimit
         ledger = try Self.readLedger(connection, sites)
+        for (site, versions) in postponed.sites {
+            for range in versions.ranges { ledger.apply(.completed(sites.actors[site], versions: range)) }
+        }
         waiting = try SchemaBookkeeping.readWaitingTotals(connection)
     }
 

@@ -76,9 +76,7 @@ extension Store {
             let folded = try folder.fold()
             // So large a transaction would fill the overlay by itself: its clocks go to their tables.
             let isLarge = folded.rows.count > unfoldedLimit / 4
-            if isLarge || overlay.weight + folded.rows.count > unfoldedLimit || overlay.bytes.count > Self.unfoldedBytes {
-                try clocks.fold()
-            }
+            if isLarge { try clocks.fold() } else { try makeRoom(rows: folded.rows.count) }
             let writer = TransactionWriter(
                 buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: options.limits.chunkBytes,
                 logsClocks: !isLarge)

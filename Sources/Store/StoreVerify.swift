@@ -9,6 +9,7 @@ extension Store {
     /// buffered chunks are what the ledger says; no chunk of a complete version is left; the unfolded clocks in memory are those on disk.
     public func verify() throws(StoreError) -> [String] {
         try checkUsable()
+        try writePostponedRanges()
         var verifier = Verifier(
             CheckedDatabase(
                 connection: connection, catalog: catalog, sites: sites, overlay: overlay, ledger: ledger, waiting: waiting),

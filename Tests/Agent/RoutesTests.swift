@@ -172,7 +172,7 @@ struct RoutesTests {
             let answer = try await send(.GET, url + "/v1/health" + query)
             #expect(answer.status == status)
             guard status != 400 else { return }
-            #expect(answer.text == #"{"response":{"gaps":2,"members":3,"p99_lag":0.25,"queue_size":7}}"#)
+            #expect(answer.text == #"{"response":{"gaps":2,"members":3,"p99_lag":0.25,"queue_size":7,"waiting_for_schema":0}}"#)
         }
     }
 

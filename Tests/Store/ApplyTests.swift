@@ -168,8 +168,17 @@ struct ApplyTests {
         defer { writer.close() }
         defer { other.close() }
         try other.run("INSERT INTO t VALUES (1, 'integer')")
-        let chunk = try writer.run("INSERT INTO t VALUES (1.0, 'real')").chunks
-        guard case .applied(let changes, let refused) = other.perform(.apply(chunks: chunk, empties: [])) else { return }
+        // No node of ours writes such a key.
+        let real = Changeset(
+            tables: [.init(name: "t", columns: ["v"])],
+            rows: [
+                RowChange(
+                    table: 0, key: PackedKey.encode([.real(1)]), causalLength: 1, sentinel: nil,
+                    cells: [CellChange(column: 0, columnVersion: 1, sequence: 0, value: .text("real"))])
+            ])
+        let first = ChunkID(actor: writer.actor, version: 1, sequences: 0...0, lastSequence: 0)!
+        let chunk = Chunk(id: first, timestamp: .zero, body: ChangesetCodec.encode(real))
+        guard case .applied(let changes, let refused) = other.perform(.apply(chunks: [chunk], empties: [])) else { return }
         #expect(changes.isEmpty)
         #expect(refused.map(\.reason) == ["table t: the key equals that of another row in SQLite's eyes, but not byte by byte"])
         let changeset = Changeset(
@@ -301,5 +310,55 @@ struct ApplyTests {
         let again = try harness.store()
         defer { again.close() }
         #expect(try again.members() == members)
+    }
+
+    @Test("apply: versions of which nothing wins are written down together, later, and a crash loses only the knowledge")
+    func postponedRanges() throws {
+        let harness = StoreHarness("apply-postponed")
+        let (writer, other, third) = (
+            try harness.store(1, schema: Self.schema), try harness.store(2, schema: Self.schema), try harness.store(3, schema: Self.schema)
+        )
+        defer { for store in [writer, other, third] { store.close() } }
+        other.take(try fill(writer, 3).chunks)
+        let table = other.catalog.tables[0]
+        let (key, column) = (table.keyColumns[0].name, table.columns[0].name)
+        var stale: [[Chunk]] = []
+        for number in 0..<PostponedRanges.limit + 2 {
+            stale.append(try writer.run("UPDATE \(table.name) SET \(column) = \(number)").chunks)
+        }
+        // The newest first: all others lose.
+        other.take(stale[stale.count - 1])
+        let last = UInt64(stale.count)
+        func written() throws -> IntervalSet {
+            try Bookkeeping.readComplete(other.connection, site: try #require(other.sites.ordinal(of: writer.actor)))
+        }
+        let before = other.writtenRows
+        other.take(stale[0])
+        other.take(stale[2], [EmptyVersions(actor: writer.actor, versions: 3...3)])
+        #expect(other.writtenRows == before)
+        #expect(other.ledger[writer.actor]?.complete.ranges == [1...4, (last + 1)...(last + 1)])
+        #expect(try written().ranges == [1...1, (last + 1)...(last + 1)])
+        // Memory is read again after a failure, and goes on knowing.
+        #expect(throws: StoreError.self) { try other.write(changesMemory: true) { () throws(StoreError) in throw .interrupted } }
+        #expect(other.ledger[writer.actor]?.contiguous == 4)
+        // Whoever asks is told, and that is true on disk then.
+        #expect(try other.serve([.versions(writer.actor, 2...4)]).empties == [EmptyVersions(actor: writer.actor, versions: 2...4)])
+        #expect(try written() == other.ledger[writer.actor]?.complete)
+        // The next merge that writes takes them along.
+        other.take(stale[3])
+        #expect(try written() != other.ledger[writer.actor]?.complete)
+        third.take(stale[0])
+        other.take(try third.run("INSERT INTO \(table.name) (\(key)) VALUES (77777)").chunks)
+        #expect(try written() == other.ledger[writer.actor]?.complete)
+        // No more than so many wait.
+        var waits = 0
+        for chunks in stale[4..<(stale.count - 1)] {
+            other.take(chunks)
+            if try written() != other.ledger[writer.actor]?.complete { waits += 1 }
+        }
+        #expect(waits > 50 && waits <= PostponedRanges.limit)
+        #expect(try !other.maintain(.ledger))
+        #expect(try written().ranges == [1...(last + 1)])
+        try other.expectSound()
     }
 }

@@ -354,4 +354,40 @@ struct CaptureTests {
         #expect(outcome.results.map(\.rowsAffected) == [2, 1])
         #expect(try store.text("SELECT * FROM plain") == ["2"])
     }
+
+    @Test("capture: a key that SQLite takes for equal to one of another type is refused, or becomes it by the column's type")
+    func equalKeys() throws {
+        let schema = """
+            CREATE TABLE u (id NOT NULL PRIMARY KEY, v); CREATE TABLE w (a, b ANY NOT NULL, PRIMARY KEY (b, a)) WITHOUT ROWID;
+            CREATE TABLE n (id NUMERIC NOT NULL PRIMARY KEY, v); CREATE TABLE i (id INT NOT NULL PRIMARY KEY, v);
+            CREATE TABLE r (id REAL NOT NULL PRIMARY KEY, v); CREATE TABLE x (id TEXT NOT NULL PRIMARY KEY, v)
+            """
+        let harness = StoreHarness("capture-equal-keys")
+        let (store, other) = (try harness.store(1, schema: schema), try harness.store(2, schema: schema))
+        defer { store.close() }
+        defer { other.close() }
+        other.take(try store.run("INSERT INTO u VALUES (1, 'one'), (1.5, 'half'), (1e300, 'large'), ('1', 'text'), (x'31', 'blob')").chunks)
+        for sql in [
+            "INSERT INTO u VALUES (2.0, 1)", "INSERT INTO u VALUES (-0.0, 1)", "INSERT OR REPLACE INTO u VALUES (1.0, 1)",
+            "UPDATE u SET id = 3.0 WHERE id = 1", "INSERT INTO w VALUES (1, 7.0)", "INSERT INTO w VALUES (2.0, 'x')",
+        ] {
+            // ANY without STRICT is NUMERIC.
+            let isRefused = !sql.contains("7.0")
+            guard isRefused else {
+                other.take(try store.run(sql).chunks)
+                continue
+            }
+            #expect(throws: StoreError.self, "\(sql)") { try store.run(sql) }
+        }
+        // A column's type makes one of both, before anybody compares bytes.
+        for table in ["n", "i", "r", "x"] {
+            other.take(try store.run("INSERT INTO \(table) VALUES (1, 'first')").chunks)
+            let text = table == "x" ? "'1'" : "1.0"
+            other.take(try store.run("INSERT INTO \(table) VALUES (\(text), 'again') ON CONFLICT DO UPDATE SET v = 'again'").chunks)
+            #expect(try other.text("SELECT v FROM \(table)") == ["again"])
+        }
+        #expect(try store.text("SELECT count(*), sum(typeof(id) = 'integer') FROM u") == ["5|1"])
+        #expect(try other.clockedCells() == store.clockedCells())
+        for store in [store, other] { try store.expectSound() }
+    }
 }

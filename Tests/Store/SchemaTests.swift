@@ -69,6 +69,10 @@ struct SchemaTests {
                 "CREATE TABLE t (id TEXT NOT NULL COLLATE NOCASE PRIMARY KEY)", 1,
                 "the primary key of table 't' has the collation NOCASE: only BINARY tells equal keys from others"
             ),
+            (
+                "CREATE TABLE t (a TEXT NOT NULL, id TEXT NOT NULL COLLATE RTRIM, PRIMARY KEY (a, id)) WITHOUT ROWID", 1,
+                "the primary key of table 't' has the collation RTRIM: only BINARY tells equal keys from others"
+            ),
             ("CREATE TEMP TABLE t (id INTEGER PRIMARY KEY)", 1, "temporary tables are not supported in schema files"),
             ("CREATE TABLE temp.t (id INTEGER PRIMARY KEY)", 1, "temporary tables are not supported in schema files"),
             ("CREATE TABLE t AS SELECT 1 AS id", 1, "CREATE TABLE AS SELECT is not supported: declare the columns"),

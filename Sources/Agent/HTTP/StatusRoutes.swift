@@ -46,7 +46,8 @@ extension APIResponder {
         if let lag, let seconds, seconds > lag, lagQueue.map({ queue > $0 }) ?? true { isHealthy = false }
         let response = JSONValue.members(
             ("gaps", .unsigned(status.gaps)), ("members", .integer(Int64(status.aliveMembers))),
-            ("p99_lag", seconds.map { .real($0) } ?? .null), ("queue_size", .unsigned(queue)))
+            ("p99_lag", seconds.map { .real($0) } ?? .null), ("queue_size", .unsigned(queue)),
+            ("waiting_for_schema", .integer(Int64(status.waitingVersions))))
         return .json(isHealthy ? .ok : failure, JSONValue.members(("response", response)).json())
     }
 

@@ -26,7 +26,7 @@ struct RuntimeBackend: AgentNode {
         guard let status = await runtime.status() else { return nil }
         return AgentStatus(
             actor: status.actor, aliveMembers: status.aliveMembers, gaps: status.gaps, queueLength: status.pendingChunks,
-            lag99: status.lag99,
+            waitingVersions: status.waitingVersions, lag99: status.lag99,
             progress: status.actors.map { .init(actor: $0.actor, head: $0.head, needs: $0.needs, partials: $0.partials) })
     }
 

@@ -169,9 +169,10 @@ public enum Merge {
             let wasKnown = local.causalLength > 0
             local.causalLength = incoming.causalLength
             if wasKnown || incoming.causalLength > 1 {
-                // Without a cell when all of them were of columns that this node has dropped.
-                let sequence = incoming.cells.first?.sequence ?? 0
-                local.sentinel = SentinelClock(site: site, version: version, sequence: sequence, isDerived: true)
+                // The lowest, in whatever order the pieces came. Without a cell when all of them were of columns that this node has dropped.
+                let sequence = incoming.cells.reduce(UInt64.max) { min($0, $1.sequence) }
+                local.sentinel = SentinelClock(
+                    site: site, version: version, sequence: incoming.cells.isEmpty ? 0 : sequence, isDerived: true)
                 decision.impact += 1
             }
         }

@@ -231,7 +231,8 @@ extension NodeDriver.Running {
             actor: configuration.actor,
             generation: members.first { $0.record.actor == configuration.actor }?.record.generation ?? configuration.generation,
             address: configuration.address, rememberedMembers: members.count, gaps: actors.reduce(0) { $0 + $1.needs.count },
-            partialVersions: actors.reduce(0) { $0 + $1.partials.count }, waitingTransactions: writer.waitingTransactions,
+            partialVersions: actors.reduce(0) { $0 + $1.partials.count }, waitingVersions: writer.waitingVersions,
+            waitingTransactions: writer.waitingTransactions,
             lag99: lag99, node: node.status, actors: actors, counters: counters, transport: transport.counters)
     }
 }

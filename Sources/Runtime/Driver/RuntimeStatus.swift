@@ -12,6 +12,8 @@ public struct RuntimeStatus: Sendable {
     public var gaps: UInt64
     /// Versions that are here in part.
     public var partialVersions: Int
+    /// Versions that wait for a table or column that is not here yet (`docs/crdt.md`, "Schemas that differ").
+    public var waitingVersions: Int
     /// Local transactions that wait for the writer.
     public var waitingTransactions: Int
     /// How long the versions that other nodes committed took to be applied here, from commit to commit: what 99 of 100

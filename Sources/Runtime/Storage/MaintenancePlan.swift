@@ -7,6 +7,8 @@ public struct MaintenanceConfiguration: Hashable, Sendable {
     public var passInterval = Duration.seconds(3_600)
     /// How often free pages are looked for.
     public var vacuumInterval = Duration.seconds(60)
+    /// How often it is written down which versions are known although nothing of them won.
+    public var ledgerInterval = Duration.seconds(5)
     /// While transactions or merges wait, one step is done so often; else step follows step.
     public var busyInterval = Duration.milliseconds(500)
     /// A log over so many bytes, of which most cannot be moved because a reader holds it back, is warned of.
@@ -74,6 +76,7 @@ struct MaintenancePlan: Sendable {
             guard !hasMore, let index = due.firstIndex(where: { $0.task == task }) else { return }
             switch task {
             case .vacuum: due[index].at = now + configuration.vacuumInterval
+            case .ledger: due[index].at = now + configuration.ledgerInterval
             case .clocks, .tombstones, .keyLists: due[index].at = now + configuration.passInterval
             }
         }

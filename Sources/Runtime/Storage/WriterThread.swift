@@ -17,6 +17,8 @@ final class WriterThread: Sendable {
         var isCheckpointUnfinished = false
         var maintenanceSteps: UInt64 = 0
         var longestMaintenanceStep = Duration.zero
+        /// Versions that wait for the schema.
+        var waitingVersions = 0
     }
 
     /// Whom maintenance tells of what.
@@ -124,7 +126,12 @@ final class WriterThread: Sendable {
 
     private func run(_ store: Store) {
         var plan = MaintenancePlan(maintenance, now: .now)
+        var waitingVersions = 0
         while true {
+            if store.waitingVersions != waitingVersions {
+                waitingVersions = store.waitingVersions
+                state.withLock { $0.waitingVersions = waitingVersions }
+            }
             if store.failure == nil, store.needsUpkeep { plan.needsUpkeep() }
             switch nextTurn(plan) {
             case .job(let job):
@@ -281,6 +288,8 @@ final class WriterThread: Sendable {
     // MARK: Requests, from any thread
 
     /// Local transactions that wait.
+    var waitingVersions: Int { state.withLock { $0.waitingVersions } }
+
     var waitingTransactions: Int { state.withLock { $0.queue.localCount } }
 
     /// Commits of local transactions so far, and how many transactions were in them.

@@ -183,7 +183,19 @@ struct CaptureBuffer {
     private mutating func appendKey(_ table: Table, _ value: (HookIndexes) -> HookValue) -> Range<Int> {
         let start = bytes.count
         bytes.append(UInt8(table.keyColumns.count))
-        for column in table.keyCapture { value(column.hook).normalized(column.affinity).appendKeyColumn(to: &bytes) }
+        for (position, column) in table.keyCapture.enumerated() {
+            let present = value(column.hook).normalized(column.affinity)
+            if column.affinity == .blob, case .real(let number) = present, Int64(exactly: number) != nil {
+                // SQLite takes it for the same key as the integer, and everybody who compares bytes does not.
+                violation =
+                    violation
+                    ?? .statementRefused(
+                        message:
+                            "key column \(table.keyColumns[position].name) of table \(table.name) has no type, and \(number) would be the same "
+                            + "key as the integer for SQLite: write the integer, or declare a type", sql: "")
+            }
+            present.appendKeyColumn(to: &bytes)
+        }
         if bytes.count - start > valueLimit / Self.keyShare {
             violation =
                 violation ?? .tooLarge(message: "a key of table \(table.name) is over the limit of \(valueLimit / Self.keyShare) bytes")

@@ -6,22 +6,46 @@ extension ClockTables {
     /// table write for each row that changed since the last time, however often it changed.
     func fold() throws(StoreError) {
         guard overlay.last > overlay.folded else { return }
-        for position in overlay.sortedPositions() {
-            let entry = overlay.entries[position]
-            // A table that is gone took its clocks along.
-            guard let table = catalog.table(withID: entry.table) else { continue }
-            switch entry.kind {
-            case .rowidClock, .keyClock: try foldClock(entry, table)
-            case .tombstone: try foldTombstone(entry, table)
-            }
+        for position in overlay.sortedPositions() { try fold(overlay.entries[position]) }
+        try finishFolding(through: overlay.last)
+        overlay.restart(at: overlay.last)
+    }
+
+    /// A part of `fold`, within the open transaction: brings so many of the clocks into the tables, in the order of their pages. Until a pass is
+    /// through, versions and overlay are as before, and go before the tables, which may be ahead of `folded`. What local versions
+    /// change meanwhile waits for the next pass.
+    ///
+    /// - Returns: false when a pass has ended.
+    func foldStep(_ limit: Int) throws(StoreError) -> Bool {
+        guard overlay.last > overlay.folded else { return false }
+        overlay.noteStep()
+        var pass = overlay.pass ?? FoldPass(positions: overlay.sortedPositions(), end: overlay.last)
+        let next = min(pass.positions.count, pass.done + max(1, limit))
+        for position in pass.positions[pass.done..<next] { try fold(overlay.entries[position]) }
+        pass.done = next
+        overlay.pass = pass
+        guard next == pass.positions.count else { return true }
+        try finishFolding(through: pass.end)
+        overlay.retire(through: pass.end)
+        return false
+    }
+
+    private func fold(_ entry: ClockOverlay.Entry) throws(StoreError) {
+        // A table that is gone took its clocks along.
+        guard let table = catalog.table(withID: entry.table) else { return }
+        switch entry.kind {
+        case .rowidClock, .keyClock: try foldClock(entry, table)
+        case .tombstone: try foldTombstone(entry, table)
         }
-        for id in overlay.largeLogs {
+    }
+
+    private func finishFolding(through id: Int64) throws(StoreError) {
+        for large in overlay.largeLogs where large <= id {
             let trim = try connection.statement("UPDATE __patina_versions SET clocks = NULL WHERE id = ?1")
-            try trim.bind(1, id)
+            try trim.bind(1, large)
             try trim.run()
         }
-        try Bookkeeping.writeMeta(connection, "folded", overlay.last)
-        overlay.restart(at: overlay.last)
+        try Bookkeeping.writeMeta(connection, "folded", id)
     }
 
     private func foldClock(_ entry: ClockOverlay.Entry, _ table: Table) throws(StoreError) {
@@ -95,6 +119,30 @@ extension Store {
             context.setCapturing(false)
             try clocks.fold()
             context.setCapturing(true)
+        }
+    }
+
+    /// One step of a pass that does the same, of so many rows; see `ClockTables.foldStep`. Returns false when the pass has ended.
+    func foldClocks(rows: Int) throws(StoreError) -> Bool {
+        try checkUsable()
+        guard overlay.last > overlay.folded else { return false }
+        return try write { () throws(StoreError) in
+            context.setCapturing(false)
+            let hasMore = try clocks.foldStep(rows)
+            context.setCapturing(true)
+            return hasMore
+        }
+    }
+
+    /// Rows that a local transaction brings into the tables by the way, while a pass is under way: more than a small one adds.
+    static var foldedByTheWay: Int { 64 }
+
+    /// What a local transaction does about clocks that wait, before it adds its own: nothing, a step, or, where they would be too many, all.
+    func makeRoom(rows: Int) throws(StoreError) {
+        if overlay.weight + rows > unfoldedLimit || overlay.bytes.count > Self.unfoldedBytes {
+            try clocks.fold()
+        } else if overlay.pass != nil || overlay.weight > unfoldedLimit / 2 || overlay.bytes.count > Self.unfoldedBytes / 2 {
+            _ = try clocks.foldStep(max(Self.foldedByTheWay, 2 * rows))
         }
     }
 

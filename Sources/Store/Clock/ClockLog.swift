@@ -62,21 +62,21 @@ struct ClockLog {
             if head & byKey == 0 {
                 guard operation == .clock || operation == .droppedClock else { throw MalformedInput("a tombstone without a key") }
                 rowid &+= try reader.readSignedVarint()
-                overlay.set(table, rowid: rowid, operation == .clock ? try readRecord(&reader) : [])
+                overlay.set(table, rowid: rowid, operation == .clock ? try readRecord(&reader) : [], of: id)
                 continue
             }
             let key = try reader.readBytes()
             switch operation {
-            case .clock: overlay.set(table, .keyClock, key, try readRecord(&reader))
-            case .droppedClock: overlay.set(table, .keyClock, key, [])
+            case .clock: overlay.set(table, .keyClock, key, try readRecord(&reader), of: id)
+            case .droppedClock: overlay.set(table, .keyClock, key, [], of: id)
             case .tombstone:
                 tombstone.removeAll(keepingCapacity: true)
                 appendVarint(try reader.readVarint(), to: &tombstone)
                 appendVarint(UInt64(id >> Int64(Bookkeeping.versionBits)), to: &tombstone)
                 appendVarint(Bookkeeping.version(ofID: id), to: &tombstone)
                 appendVarint(try reader.readVarint(), to: &tombstone)
-                overlay.set(table, .tombstone, key, tombstone[...])
-            case .droppedTombstone: overlay.set(table, .tombstone, key, [])
+                overlay.set(table, .tombstone, key, tombstone[...], of: id)
+            case .droppedTombstone: overlay.set(table, .tombstone, key, [], of: id)
             }
         }
         overlay.took(id, logBytes: bytes.count)

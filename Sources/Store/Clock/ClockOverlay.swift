@@ -23,6 +23,8 @@ final class ClockOverlay {
         fileprivate let hash: UInt64
         /// Where the record is in `bytes`; empty when it was dropped.
         fileprivate(set) var record: Range<Int>
+        /// Row id of the version that changed it last.
+        fileprivate(set) var version: Int64
     }
 
     enum Finding {
@@ -43,7 +45,10 @@ final class ClockOverlay {
     private(set) var largeLogs: [Int64] = []
     /// Counts the changes, so that a rollback knows whether the content has to be read again.
     private(set) var changes = 0
-    private var directVersions = 0
+    /// Versions without a log.
+    private var directVersions: [Int64] = []
+    /// A pass of `ClockTables.foldStep` that is under way.
+    var pass: FoldPass?
 
     /// What a version without a log counts: it has to be passed over when the overlay is read again.
     private static let directWeight = 16
@@ -51,7 +56,7 @@ final class ClockOverlay {
     private static let largeLog = 2_048
 
     /// How much there is: entries, and a share for each version that wrote past the overlay.
-    var weight: Int { entries.count + directVersions * Self.directWeight }
+    var weight: Int { entries.count + directVersions.count * Self.directWeight }
 
     // MARK: Reading
 
@@ -102,26 +107,28 @@ final class ClockOverlay {
     // MARK: Changing
 
     /// Sets or, with an empty record, drops a clock that is found by rowid.
-    func set(_ table: Int64, rowid: Int64, _ record: ArraySlice<UInt8>) {
+    func set(_ table: Int64, rowid: Int64, _ record: ArraySlice<UInt8>, of version: Int64) {
         let hash = Self.hash(table, rowid)
         let known = index.find(hash) { entries[$0].kind == .rowidClock && entries[$0].rowid == rowid && entries[$0].table == table }
         let range = append(record)
         if let known {
             entries[known].record = range
+            entries[known].version = version
         } else {
-            insert(Entry(table: table, kind: .rowidClock, rowid: rowid, key: 0..<0, hash: hash, record: range))
+            insert(Entry(table: table, kind: .rowidClock, rowid: rowid, key: 0..<0, hash: hash, record: range, version: version))
         }
     }
 
     /// Sets or drops a clock that is found by key, or a tombstone.
-    func set(_ table: Int64, _ kind: Kind, _ key: ArraySlice<UInt8>, _ record: ArraySlice<UInt8>) {
+    func set(_ table: Int64, _ kind: Kind, _ key: ArraySlice<UInt8>, _ record: ArraySlice<UInt8>, of version: Int64) {
         let hash = Self.hash(table, kind, key.withUnsafeBytes { keyHash($0) })
         let known = key.withUnsafeBytes { position(table, kind, $0, hash) }
         let range = append(record)
         if let known {
             entries[known].record = range
+            entries[known].version = version
         } else {
-            insert(Entry(table: table, kind: kind, rowid: 0, key: append(key), hash: hash, record: range))
+            insert(Entry(table: table, kind: kind, rowid: 0, key: append(key), hash: hash, record: range, version: version))
         }
     }
 
@@ -141,7 +148,7 @@ final class ClockOverlay {
         changes += 1
         last = max(last, id)
         guard let logBytes else {
-            directVersions += 1
+            directVersions.append(id)
             return
         }
         if logBytes > Self.largeLog { largeLogs.append(id) }
@@ -154,10 +161,31 @@ final class ClockOverlay {
         bytes.removeAll(keepingCapacity: bytes.count < 2 << 20)
         index = RowIndex()
         largeLogs.removeAll()
-        directVersions = 0
+        directVersions.removeAll(keepingCapacity: true)
+        pass = nil
         folded = id
         last = id
     }
+
+    /// Everything up to the version `id` is in the tables; what later versions changed stays.
+    func retire(through id: Int64) {
+        let (old, oldBytes, newest) = (entries, bytes, last)
+        let rest = (direct: directVersions.filter { $0 > id }, large: largeLogs.filter { $0 > id })
+        restart(at: id)
+        for entry in old where entry.version > id {
+            let key = append(oldBytes[entry.key])
+            let record = append(oldBytes[entry.record])
+            insert(
+                Entry(
+                    table: entry.table, kind: entry.kind, rowid: entry.rowid, key: key, hash: entry.hash, record: record,
+                    version: entry.version))
+        }
+        (directVersions, largeLogs) = rest
+        last = newest
+    }
+
+    /// Something was written to the tables ahead of `folded`. After a rollback the pass has to begin again.
+    func noteStep() { changes += 1 }
 
     // MARK: All of it
 
@@ -190,4 +218,14 @@ final class ClockOverlay {
                 && bytes[left.record] == other.bytes[right.record]
         }
     }
+}
+
+/// A pass that brings an overlay into the tables step by step: what it held at the beginning, in the order of their pages.
+struct FoldPass {
+    /// Positions of the entries.
+    let positions: [Int]
+    /// How many of them are in the tables.
+    var done = 0
+    /// Row id of the newest version at the beginning.
+    let end: Int64
 }

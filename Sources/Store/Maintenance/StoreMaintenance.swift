@@ -3,8 +3,7 @@ import PatinaProtocol
 
 /// What a store does when nobody waits for it.
 public enum MaintenanceTask: Hashable, Sendable, CaseIterable {
-    /// Brings the clocks that local versions left in their logs into their tables (`Store.foldClocks`): one step, of up to
-    /// `StoreOptions.unfoldedClocks` rows.
+    /// Brings the clocks that local versions left in their logs into their tables (`docs/crdt.md`, "Clocks that are not folded yet").
     case clocks
     /// Removes tombstones that are older than `StoreOptions.tombstoneRetention`.
     case tombstones
@@ -12,6 +11,8 @@ public enum MaintenanceTask: Hashable, Sendable, CaseIterable {
     case keyLists
     /// Gives free pages back to the file system.
     case vacuum
+    /// Writes down which versions are known although nothing of them won.
+    case ledger
 }
 
 /// Where a pass over the database stands. In memory only: a pass that is cut short begins again.
@@ -37,12 +38,13 @@ extension Store {
         try checkUsable()
         do throws(StoreError) {
             switch task {
-            case .clocks:
-                try foldClocks()
-                return false
+            case .clocks: return try foldClocks(rows: Self.maintenanceRows)
             case .tombstones: return try collectTombstones()
             case .keyLists: return try removeKeyLists()
             case .vacuum: return try vacuum()
+            case .ledger:
+                try writePostponedRanges()
+                return false
             }
         } catch {
             note(error)

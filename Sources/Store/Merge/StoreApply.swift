@@ -19,8 +19,10 @@ extension Store {
     }
 
     private func commit(_ batch: inout ApplyBatch, _ chunks: [Chunk], _ empties: [EmptyVersions]) throws(StoreError) -> StoreResult {
+        var isPostponed = false
         let result = try write(changesMemory: true) { () throws(StoreError) in
             context.setCapturing(false)
+            let before = writtenRows
             var rest = chunks[...]
             while let chunk = rest.first {
                 // The pieces of a version mostly come one behind the other.
@@ -30,10 +32,13 @@ extension Store {
                 for piece in pieces { try batch.apply(piece) }
             }
             for empty in empties { try batch.apply(empty) }
-            try batch.writeRanges()
+            // Nothing but knowledge: the transaction ends without a write.
+            isPostponed = writtenRows == before && batch.isPostponable && postponed.count < PostponedRanges.limit
+            if !isPostponed { try batch.writeRanges() }
             context.setCapturing(true)
             return StoreResult.applied(changes: batch.changes, refused: batch.refused)
         }
+        if isPostponed { postponed.add(batch.completed) } else { postponed = PostponedRanges() }
         return result
     }
 
@@ -57,7 +62,7 @@ struct ApplyBatch {
     private(set) var refused: [RefusedChunk] = []
     private(set) var outcome = Outcome.open
     /// The versions that became complete, by site, in ascending order of site.
-    private var completed: [(site: Int, versions: IntervalSet)] = []
+    private(set) var completed: [(site: Int, versions: IntervalSet)] = []
 
     init(store: Store, usesSavepoints: Bool) {
         self.store = store
@@ -130,21 +135,11 @@ struct ApplyBatch {
         complete(empty.actor, site, empty.versions)
     }
 
-    /// Writes the ranges of complete versions that grew.
-    func writeRanges() throws(StoreError) {
-        for (site, versions) in completed {
-            let actor = store.sites.actors[site]
-            guard let entry = store.ledger[actor] else { continue }
-            // The ranges of our own actor may lag behind; they must not once a version beyond them is written.
-            if site == store.ownSite { try store.writeOwnRanges() }
-            var written: UInt64 = 0
-            for range in versions.ranges where range.upperBound > written {
-                let whole = entry.completeRange(holding: range.upperBound)
-                try Bookkeeping.writeRange(store.connection, site: site, whole)
-                written = whole.upperBound
-            }
-        }
-    }
+    /// Writes the ranges of complete versions that grew, now or earlier.
+    func writeRanges() throws(StoreError) { try store.writeRanges(of: PostponedRanges.union(store.postponed.sites, completed)) }
+
+    /// Our own versions decide about the numbers of those to come.
+    var isPostponable: Bool { !completed.isEmpty && completed.allSatisfy { $0.site != store.ownSite } }
 
     private mutating func complete(_ actor: ActorID, _ site: Int, _ versions: ClosedRange<UInt64>) {
         store.ledger.apply(.completed(actor, versions: versions))

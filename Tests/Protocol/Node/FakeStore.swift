@@ -14,6 +14,8 @@ struct FakeStore {
     var isFailing = false
     /// Chunks of these actors are refused, as those of an unknown table would be.
     var refused: Set<ActorID> = []
+    /// Version numbers up to this one are used up, or may be: what the real store has reserved.
+    var floor: UInt64 = 0
     /// The order in which versions became complete.
     private(set) var completed: [VersionKey] = []
 
@@ -31,7 +33,7 @@ struct FakeStore {
 
     /// A local transaction of `count` chunks.
     mutating func transact(_ actor: ActorID, chunks count: UInt64 = 1, bytes: Int = 20, at now: Instant) -> [Chunk] {
-        let version = ledger.head(of: actor) + 1
+        let version = max(floor, ledger.head(of: actor)) + 1
         let chunks = (0..<count).map { sequence in
             let body = (0..<bytes).map { UInt8(truncatingIfNeeded: Int(version) * 31 + Int(sequence) * 7 + $0) }
             let id = ChunkID(actor: actor, version: version, sequences: sequence...sequence, lastSequence: count - 1)
@@ -65,6 +67,17 @@ struct FakeStore {
         case .saveMembers(let members):
             savedMembers = members
             return .savedMembers
+        }
+    }
+
+    /// A power loss takes back commits: everything of an actor above a version.
+    mutating func lose(_ actor: ActorID, above version: UInt64) {
+        let kept = bodies.values.filter { $0.id.actor != actor || $0.id.version <= version }
+        (ledger, bodies, versions, completed) = (VersionLedger(), [:], [:], [])
+        for chunk in kept.sorted(by: {
+            ($0.id.actor, $0.id.version, $0.id.sequences.lowerBound) < ($1.id.actor, $1.id.version, $1.id.sequences.lowerBound)
+        }) {
+            _ = store(chunk)
         }
     }
 

@@ -22,8 +22,11 @@ import Testing
             plan.done(step, hasMore: false, now: now)
         }
         #expect(order == MaintenanceTask.allCases.map { .task($0) })
-        // The vacuum is looked at again after a minute, the rest after an hour.
-        #expect(plan.earliest == now + .seconds(60))
+        // The ledger is looked at again after five seconds, the vacuum after a minute, the rest after an hour.
+        #expect(plan.earliest == now + .seconds(5))
+        let ledger = plan.next(now: now + .seconds(5))
+        #expect(ledger == .task(.ledger))
+        plan.done(.task(.ledger), hasMore: false, now: now + .seconds(56))
         now = now + .seconds(60)
         let step2 = plan.next(now: now)
         #expect(step2 == .task(.vacuum))

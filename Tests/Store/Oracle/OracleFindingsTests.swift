@@ -23,4 +23,12 @@ struct OracleFindingsTests {
         #expect(try other.contentFingerprint() == writer.contentFingerprint())
         #expect(try writer.transact([update]).version == nil)
     }
+
+    @Test(
+        "findings: the sentinel that stands in for one is of the lowest cell, in whatever order the pieces came",
+        arguments: [16_780, 18_773] as [UInt64])
+    func derivedSentinel(seed: UInt64) {
+        let difference = HistoryRun.difference(History(seed: seed))
+        #expect(difference == nil)
+    }
 }

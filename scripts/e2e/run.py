@@ -19,6 +19,7 @@ import backup  # noqa: E402
 import bad_input  # noqa: E402
 import command_line  # noqa: E402
 import convergence  # noqa: E402
+import database  # noqa: E402
 import development  # noqa: E402
 import recording  # noqa: E402
 import reports  # noqa: E402
@@ -27,7 +28,7 @@ import shutdown  # noqa: E402
 import simulation  # noqa: E402
 from harness import Failure, Workspace  # noqa: E402
 
-MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, backup, development, recording]
+MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, backup, database, development, recording]
 SECONDS = 120
 
 

@@ -44,11 +44,15 @@ def report(workspace, scenario, *options, **how):
 
 
 def test_trace_hashes(workspace):
-    """Every scenario: 3 processes, debug and release, give one hash; another seed gives another."""
+    """Every scenario: 3 processes, debug and release, give one hash and the verdict that the file is meant to have; another seed gives
+    another hash."""
     # Hashing is randomised by default in every Swift process; nothing here switches that off.
     def one(scenario):
-        found = {report(workspace, scenario)["trace_hash"] for _ in range(3)}
+        runs = [report(workspace, scenario) for _ in range(3)]
+        found = {each["trace_hash"] for each in runs}
         check_equal(len(found), 1, f"{scenario}: distinct trace hashes over 3 processes")
+        fails = "negative" in scenario.parts and not mutants(workspace, scenario)
+        check_equal([each["valid"] for each in runs], [not fails] * 3, f"{scenario}: verdicts of 3 processes")
         if workspace.debug_patina:
             # A debug build needs a quarter of an hour for a thousand nodes; sixty nodes run the same code.
             smaller = ["--set", "topology.nodes=60"] if nodes(workspace, scenario) > 200 else []
@@ -85,6 +89,45 @@ def test_scenarios_hold(workspace):
 
 
 test_scenarios_hold.seconds = 600
+
+
+def declared_seeds(workspace, scenario):
+    """The seeds that the file names; the first ten, so that the whole stays within minutes."""
+    text = (workspace.root / scenario).read_text()
+    counted = re.search(r"^seeds\s*=\s*\{\s*from\s*=\s*(\d+),\s*count\s*=\s*(\d+)", text, re.MULTILINE)
+    if counted:
+        first, count = int(counted[1]), int(counted[2])
+        return list(range(first, first + count))[:10]
+    listed = re.search(r"^seeds\s*=\s*\[([\d,\s]+)\]", text, re.MULTILINE)
+    return [int(seed) for seed in listed[1].split(",")][:10] if listed else [1]
+
+
+# Failures that are known and not mended: the rows of two nodes differ at the end.
+OPEN = {("skew-heals", 8), ("skew-heals", 10)}
+
+
+def test_declared_seeds(workspace):
+    """Every scenario holds with the first ten of the seeds that it names, and fails with them where it must; what must happen in one does."""
+    def one(scenario):
+        fails = "negative" in scenario.parts and not mutants(workspace, scenario)
+        seeds = declared_seeds(workspace, scenario)
+        missing = None
+        for seed in seeds[:3] if "negative" in scenario.parts else seeds:
+            if (scenario.stem, seed) in OPEN:
+                continue
+            value = report(workspace, scenario, "--seed", str(seed))
+            wrong = [each["name"] for each in value["checks"] if not each["valid"]]
+            check_equal(value["valid"], not fails, f"{scenario} with seed {seed}: valid; violated: {wrong}")
+            never = {each["name"] for each in value["checks"] if each["name"].startswith("sometimes") and not each["occurrences"]}
+            missing = never if missing is None else missing & never
+        check(not missing, f"{scenario}: {missing} in none of the seeds {seeds}")
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(one, [each for each in scenarios(workspace) if "scale" not in each.parts]):
+            pass
+
+
+test_declared_seeds.seconds = 600
 
 
 def mutants(workspace, scenario):

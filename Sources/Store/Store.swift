@@ -206,6 +206,8 @@ public final class Store {
 
     /// Somebody else committed, past the guards: what we know from reading earlier may be stale.
     private func noticeOtherWriters() throws(StoreError) {
+        // Where nobody needs to be kept from writing, nobody writes.
+        guard options.guardsTables else { return }
         let version = try Self.readDataVersion(connection)
         guard version != dataVersion else { return }
         dataVersion = version

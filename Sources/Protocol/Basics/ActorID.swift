@@ -50,8 +50,12 @@ public struct ActorID: Hashable, Sendable, Comparable, CustomStringConvertible {
 
     /// The sixteen bytes in network order.
     public var bytes: [UInt8] {
-        (0..<8).map { UInt8(truncatingIfNeeded: high >> (56 - 8 * $0)) }
-            + (0..<8).map { UInt8(truncatingIfNeeded: low >> (56 - 8 * $0)) }
+        Array(unsafeUninitializedCapacity: 16) { buffer, count in
+            for (word, start) in [(high, 0), (low, 8)] {
+                for offset in 0..<8 { buffer[start + offset] = UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * offset)) }
+            }
+            count = 16
+        }
     }
 
     /// 32 lower-case hexadecimal digits, as HTTP answers carry it.

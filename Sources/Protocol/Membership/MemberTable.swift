@@ -53,6 +53,21 @@ struct MemberTable: Sendable {
         return nil
     }
 
+    /// The places of the members that claims are about; nil for those that are not remembered.
+    ///
+    /// A large table does not lie in a processor's cache. All looks at the index, and then all looks at the entries, come one behind the
+    /// other and do not depend on each other: so the memory answers many of them at a time.
+    func places(of claims: [MemberClaim]) -> [Place?] {
+        let mask = index.count - 1
+        var slots = [UInt32](repeating: 0, count: claims.count)
+        for position in claims.indices { slots[position] = index[MemberTable.hash(claims[position].record.actor) & mask] }
+        return claims.indices.map { position in
+            let (slot, actor) = (slots[position], claims[position].record.actor)
+            if slot == 0 { return nil }
+            return entries[Int(slot - 1)].record.actor == actor ? slot - 1 : place(of: actor)
+        }
+    }
+
     /// What is known of the member in a place that is taken.
     subscript(place: Place) -> Entry {
         get { entries[Int(place)] }
@@ -136,8 +151,28 @@ struct MemberTable: Sendable {
         for place in departed { enter(place) }
     }
 
+    /// Actors are drawn at random, so that their order tells about where to look: the first steps guess, the others halve.
     private func insertion(of actor: ActorID, in places: [Place]) -> Int {
         var (low, high) = (0, places.count)
+        guard high > 64 else { return insertion(of: actor, in: places, from: low, to: high) }
+        // The first words between which that of the actor lies.
+        var (below, above): (UInt64, UInt64) = (0, .max)
+        for _ in 0..<4 where high - low > 8 && above > below {
+            // As far into what is left of the list as the actor is between the two. No more than the whole of it, so nothing overflows.
+            let share = (actor.high - below).multipliedFullWidth(by: UInt64(high - low))
+            let middle = Swift.min(low + Int((above - below).dividingFullWidth(share).quotient), high - 1)
+            let found = entries[Int(places[middle])].record.actor
+            if found < actor {
+                (low, below) = (middle + 1, found.high)
+            } else {
+                (high, above) = (middle, found.high)
+            }
+        }
+        return insertion(of: actor, in: places, from: low, to: high)
+    }
+
+    private func insertion(of actor: ActorID, in places: [Place], from first: Int, to last: Int) -> Int {
+        var (low, high) = (first, last)
         while low < high {
             let middle = (low + high) / 2
             if entries[Int(places[middle])].record.actor < actor { low = middle + 1 } else { high = middle }

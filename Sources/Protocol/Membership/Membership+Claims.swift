@@ -2,10 +2,12 @@
 extension Membership {
     /// Takes note of a claim that `sender` made. In a `wholesale` claim, a piece of a member list, "down" may be
     /// much older than what is known here; it counts as a suspicion, so that the member is heard first.
+    /// - Parameter known: the member's place, if that has been looked up; nil when it was not remembered then, or is not known.
     mutating func learn(
-        _ claim: MemberClaim, by sender: ActorID, wholesale: Bool, now: Instant, into outputs: inout [Output]
+        _ claim: MemberClaim, about known: MemberTable.Place? = nil, by sender: ActorID, wholesale: Bool, now: Instant,
+        into outputs: inout [Output]
     ) {
-        guard let place = members.place(of: claim.record.actor) else {
+        guard let place = known ?? members.place(of: claim.record.actor) else {
             // Nobody who is not there needs to be introduced. (And whoever was forgotten stays forgotten.)
             guard claim.state.isPresent else { return }
             guard members.remembered < limits.members else {

@@ -24,7 +24,10 @@ extension Membership {
         var isList = false
         if case .list = packet.body { isList = true }
         if isList, firstInformant == nil { firstInformant = sender }
-        for claim in packet.claims { learn(claim, by: sender, wholesale: isList, now: now, into: &outputs) }
+        let places = members.places(of: packet.claims)
+        for (claim, place) in zip(packet.claims, places) {
+            learn(claim, about: place, by: sender, wholesale: isList, now: now, into: &outputs)
+        }
         answer(packet, reliably: reliably, now: now, into: &outputs)
         // Who accuses us must hear the objection, whatever becomes of the gossip.
         if incarnation != identity.incarnation { send(.gossip, to: packet.sender.address, reliably: true, into: &outputs) }

@@ -5,9 +5,9 @@ package struct Network {
     private struct Link {
         var state: LinkState
         /// Index into `models`.
-        let model: Int
+        let model: Int32
         /// Index of the connection between the two machines, in both of their links; -1 before there is one.
-        var connection = -1
+        var connection: Int32 = -1
     }
 
     private let topology: Topology
@@ -115,33 +115,35 @@ package struct Network {
 
     package mutating func sendDatagram(_ bytes: Int, from: Int, to: Int, at now: Instant) -> DatagramFate {
         let link = link(from: from, to: to)
-        guard !disturbances.isEmpty else { return models[links[link].model].sendDatagram(bytes, at: now, over: &links[link].state) }
+        guard !disturbances.isEmpty else { return models[Int(links[link].model)].sendDatagram(bytes, at: now, over: &links[link].state) }
         guard let release = release(from: from, to: to, at: now) else { return .lost }
-        return disturbed(models[links[link].model], from: from, to: to).sendDatagram(bytes, at: release, over: &links[link].state)
+        return disturbed(models[Int(links[link].model)], from: from, to: to).sendDatagram(bytes, at: release, over: &links[link].state)
     }
 
     /// When a transfer has arrived; nil when it must be tried again.
     mutating func transfer(_ bytes: Int, from: Int, to: Int, at now: Instant) -> Instant? {
         let link = link(from: from, to: to)
-        guard !disturbances.isEmpty else { return models[links[link].model].transfer(bytes, at: now, over: &links[link].state) }
+        guard !disturbances.isEmpty else { return models[Int(links[link].model)].transfer(bytes, at: now, over: &links[link].state) }
         // Nothing is acknowledged through a clog in either direction: the sender tries again, as behind a cut.
         guard !isClogged(from: from, to: to), !isClogged(from: to, to: from) else { return nil }
-        return disturbed(models[links[link].model], from: from, to: to).transfer(bytes, at: now, over: &links[link].state)
+        return disturbed(models[Int(links[link].model)], from: from, to: to).transfer(bytes, at: now, over: &links[link].state)
     }
 
     /// The latency that half of the datagrams of a link stay under.
-    package mutating func typicalLatency(from: Int, to: Int) -> Duration { models[links[link(from: from, to: to)].model].latency.typical }
+    package mutating func typicalLatency(from: Int, to: Int) -> Duration {
+        models[Int(links[link(from: from, to: to)].model)].latency.typical
+    }
 
     mutating func retransmissionTimeout(from: Int, to: Int) -> Duration {
-        models[links[link(from: from, to: to)].model].retransmissionTimeout
+        models[Int(links[link(from: from, to: to)].model)].retransmissionTimeout
     }
 
     /// The connection between two machines; -1 when there was none yet.
-    mutating func connection(between left: Int, and right: Int) -> Int { links[link(from: left, to: right)].connection }
+    mutating func connection(between left: Int, and right: Int) -> Int { Int(links[link(from: left, to: right)].connection) }
 
     mutating func setConnection(_ connection: Int, between left: Int, and right: Int) {
-        links[link(from: left, to: right)].connection = connection
-        links[link(from: right, to: left)].connection = connection
+        links[link(from: left, to: right)].connection = Int32(connection)
+        links[link(from: right, to: left)].connection = Int32(connection)
     }
 
     private mutating func link(from: Int, to: Int) -> Int {
@@ -149,7 +151,7 @@ package struct Network {
         let known = Int(rows[from][to])
         if known >= 0 { return known }
         let number = UInt64(from) * UInt64(topology.nodes) + UInt64(to)
-        links.append(Link(state: LinkState(random: random.fork("link", number)), model: model(from: from, to: to)))
+        links.append(Link(state: LinkState(random: random.fork("link", number)), model: Int32(model(from: from, to: to))))
         rows[from][to] = Int32(links.count - 1)
         return links.count - 1
     }

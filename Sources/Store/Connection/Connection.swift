@@ -43,6 +43,7 @@ final class Connection {
             flags |= SQLITE_OPEN_URI | SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
         }
         userStatements = StatementCache(limit: userStatementLimit)
+        _ = Self.isLibraryPrepared
         var opened: OpaquePointer?
         let code = sqlite3_open_v2(path, &opened, flags, vfs)
         guard let opened else { throw .sqlite(code: code, message: "\(name): out of memory", sql: nil) }
@@ -62,6 +63,10 @@ final class Connection {
                 handle, Self.guardFunction, 0, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, nil, function, nil, nil, nil)
         }
     }
+
+    /// Tells SQLite not to count the memory that it uses, which takes a lock for each piece. False when somebody has used SQLite in this process
+    /// before: then it goes on counting.
+    private static let isLibraryPrepared = patina_sqlite3_config_memstatus(0) == SQLITE_OK
 
     /// An empty database of its own, to try things in.
     static func scratch() throws(StoreError) -> Connection { try Connection(.file(":memory:"), readOnly: false, userStatementLimit: 0) }

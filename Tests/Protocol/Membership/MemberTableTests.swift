@@ -55,6 +55,39 @@ import Testing
         }
     }
 
+    @Test(
+        "member table: finds places by guess and by halves, however the actors lie",
+        arguments: ["random", "one first word", "crowded below", "crowded above", "in pairs"])
+    func search(actors: String) {
+        func actor(_ number: Int) -> ActorID {
+            let low = mixed(UInt64(number) &* 77)
+            switch actors {
+            case "random": return ActorID(high: mixed(UInt64(number)), low: low)
+            case "one first word": return ActorID(high: 1 << 63, low: low)
+            case "crowded below": return ActorID(high: UInt64(number) & 0xFF, low: low)
+            case "crowded above": return ActorID(high: .max - (UInt64(number) & 0x3F), low: low)
+            default: return ActorID(high: mixed(UInt64(number / 2)), low: low)
+            }
+        }
+        func record(_ number: Int) -> MemberRecord { MemberRecord(actor: actor(number), address: Sample.address(1), generation: 1) }
+        var table = MemberTable(own: record(0))
+        for number in 1..<300 { _ = table.insert(MemberTable.Entry(record: record(number), state: .alive, incarnation: 0, since: .zero)) }
+        table.checkInvariants()
+        let sorted = (0..<300).map(actor).sorted()
+        #expect(table.map(\.actor) == sorted)
+        var claims: [MemberClaim] = []
+        for number in 0..<400 {
+            #expect(table.insertionIndex(of: actor(number)) == sorted.count { $0 < actor(number) })
+            #expect(table.memberIndex(of: actor(number)) == sorted.firstIndex(of: actor(number)))
+            claims.append(MemberClaim(record: record(number), incarnation: 0, state: .alive))
+        }
+        for least in [ActorID(high: 0, low: 0), ActorID(high: .max, low: .max)] {
+            #expect(table.insertionIndex(of: least) == sorted.count { $0 < least })
+        }
+        #expect(table.places(of: claims) == claims.map { table.place(of: $0.record.actor) })
+        #expect(table.places(of: []) == [])
+    }
+
     @Test("claims: the fast reader and the general one read the same, from good and from damaged bytes")
     func plainClaims() throws {
         var mutator = Mutator(seed: 9)

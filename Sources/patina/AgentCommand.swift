@@ -29,8 +29,15 @@ struct AgentCommand: AsyncParsableCommand {
     @Flag(help: "Record digests of what the node wants, in place of all of it: fewer bytes, and differences are found, not shown.")
     var recordDigests = false
 
+    @Option(
+        help: ArgumentHelp(
+            "For experiments: eight bytes, little-endian, by which this agent's wall clock is off in nanoseconds; read at each look at it.",
+            valueName: "path", visibility: .hidden))
+    var clockOffsetFile: String?
+
     func run() async throws {
         var configuration = try global.configuration()
+        configuration.clockOffsetFile = clockOffsetFile
         if let record {
             var recording = AgentConfiguration.Recording(directory: record, build: "patina \(Version.current)")
             recording.limitBytes = recordLimit

@@ -18,7 +18,7 @@ struct Patina: AsyncParsableCommand {
         version: Version.current,
         subcommands: [
             AgentCommand.self, Query.self, Execute.self, Cluster.self, Reload.self, BackupCommand.self, RestoreCommand.self, TLS.self,
-            Db.self, Sim.self, Compare.self, Dev.self,
+            Db.self, Sim.self, Live.self, Compare.self, Dev.self,
         ])
 
     @OptionGroup(title: "Global options") var global: GlobalOptions

@@ -7,15 +7,16 @@ enum SimulationSummary {
         var lines: [String] = []
         var facts = TextTable(columns: [("scenario", .left), (report.scenario, .left)])
         facts.add(["seed", "\(report.seed)"])
-        facts.add(["trace hash", report.traceHash])
+        let isLive = report.traceHash.isEmpty
+        if !isLive { facts.add(["trace hash", report.traceHash]) }
         facts.add(["scenario hash", report.scenarioHash])
-        facts.add(["simulated", seconds(report.simulatedTime) + speed(report)])
+        facts.add([isLive ? "took" : "simulated", seconds(report.simulatedTime) + (isLive ? "" : speed(report))])
         facts.add(["events", grouped(report.events)])
         facts.add(["delivered", "\(grouped(report.messagesDelivered)) messages, \(grouped(report.bytesDelivered)) bytes"])
         lines += facts.lines() + [""]
 
         var checks = TextTable(columns: [("check", .left), ("", .left), ("", .left)])
-        for check in report.checks { checks.add([check.name, check.valid ? "holds" : "FAILED", check.detail]) }
+        for check in report.checks { checks.add([check.name, check.isJudged ? check.valid ? "holds" : "FAILED" : "–", check.detail]) }
         lines += checks.lines() + [""]
 
         var metrics = TextTable(columns: [("metric", .left), ("value", .right)])
@@ -24,7 +25,9 @@ enum SimulationSummary {
 
         let failed = report.checks.filter { !$0.valid }
         if failed.isEmpty {
-            lines.append("\(report.checks.count) checks hold")
+            let judged = report.checks.count(where: \.isJudged)
+            let left = report.checks.count - judged
+            lines.append("\(judged) checks hold" + (left == 0 ? "" : ", \(left) were not judged"))
         } else {
             lines.append("\(failed.count) of \(report.checks.count) checks failed: \(failed.map(\.name).joined(separator: ", "))")
         }

@@ -58,7 +58,8 @@ final class RelayBench {
         #expect(agents[from].send(bytes, to: relay.plan.advertised(to)) == .sent)
     }
 
-    /// What reaches an agent until `count` datagrams are there or nothing has come for so long: who each seems to come from, and its number.
+    /// What reaches an agent until `count` datagrams are there or nothing has come for so long: who each seems to come from, and its
+    /// number.
     func received(at agent: Int, _ count: Int, patience: Double = 1) -> [(from: Int?, number: Int)] {
         var found: [(from: Int?, number: Int)] = []
         var end = Date.now + patience

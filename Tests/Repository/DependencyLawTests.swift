@@ -74,7 +74,8 @@ enum DependencyLaw {
             ("Sources/Protocol/Basics/A.swift", "Foundation"), ("Sources/Protocol/Node/A.swift", "PatinaStore"),
             ("Sources/Store/A.swift", "Foundation"), ("Sources/Store/A.swift", "PatinaSim"), ("Sources/Sim/A.swift", "PatinaRuntime"),
             ("Sources/Sim/A.swift", "NIOCore"), ("Sources/Runtime/A.swift", "PatinaSim"), ("Sources/Runtime/A.swift", "PatinaAgent"),
-            ("Sources/Agent/A.swift", "PatinaSim"), ("Sources/Live/A.swift", "PatinaRuntime"), ("Sources/Sim/A.swift", "PatinaLive"), ("Sources/TOML/A.swift", "PatinaProtocol"),
+            ("Sources/Agent/A.swift", "PatinaSim"), ("Sources/Live/A.swift", "PatinaRuntime"), ("Sources/Sim/A.swift", "PatinaLive"),
+            ("Sources/TOML/A.swift", "PatinaProtocol"),
             ("Sources/Agent/A.swift", "ArgumentParser"), ("Sources/patina/A.swift", "CSQLite"),
         ])
     func forbiddenImport(path: String, module: String) {

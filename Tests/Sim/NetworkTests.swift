@@ -139,4 +139,15 @@ import Testing
         #expect(report.metric("network.datagrams_cut") ?? 0 > 0)
         #expect(report.metric("catch_up.count") == 1)
     }
+
+    @Test("transport: transport.time comes on top of every link")
+    func transportTime() throws {
+        let plain = try run("")
+        let slower = try run("", ["node.transport.time=40ms"])
+        #expect(slower.valid, "\(slower.failures)")
+        let (before, after) = (plain.metric("propagation.p50_ms") ?? 0, slower.metric("propagation.p50_ms") ?? 0)
+        #expect(before > 0 && after > before + 39)
+        // Nothing is drawn where it is nothing.
+        #expect(try run("", ["node.transport.time=0s"]).traceHash == plain.traceHash)
+    }
 }

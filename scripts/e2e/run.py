@@ -21,6 +21,7 @@ import command_line  # noqa: E402
 import convergence  # noqa: E402
 import database  # noqa: E402
 import development  # noqa: E402
+import live  # noqa: E402
 import recording  # noqa: E402
 import reports  # noqa: E402
 import security  # noqa: E402
@@ -28,7 +29,7 @@ import shutdown  # noqa: E402
 import simulation  # noqa: E402
 from harness import Failure, Workspace  # noqa: E402
 
-MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, backup, database, development, recording]
+MODULES = [command_line, simulation, reports, bad_input, security, shutdown, convergence, backup, database, development, recording, live]
 SECONDS = 120
 
 

@@ -10,6 +10,9 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var log = Log()
     /// From the command line only: what is recorded holds user data, so nobody records by an oversight in a file.
     public var recording: Recording?
+    /// For experiments only, and no key of the file: eight bytes that say by how many nanoseconds the wall clock is off, little-endian.
+    /// They are read whenever the time is asked for.
+    public var clockOffsetFile: String?
     /// What was found and does nothing: misspelled keys, and keys of Corrosion's that have no effect here. One sentence each.
     public var warnings: [String] = []
 

@@ -69,6 +69,7 @@ let startRuntime: Agent.NodeStarter = { configuration, logger in
     runtime.bootstrap = configuration.gossip.bootstrap
     runtime.cluster = configuration.gossip.cluster
     runtime.recording = configuration.recording.map(RecordingConfiguration.init)
+    if let file = configuration.clockOffsetFile { runtime.wallClock = try OffsetClock(file: file).wallClock }
     do {
         return RuntimeBackend(runtime: try await NodeRuntime.start(runtime, logger: logger))
     } catch let error as StoreError {

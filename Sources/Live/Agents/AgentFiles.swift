@@ -10,15 +10,21 @@ struct AgentFiles: Sendable {
     let recordings: String
     let nodes: Int
 
-    /// - Parameter directory: nil: a new temporary folder.
+    /// - Parameters:
+    ///   - directory: nil: a new temporary folder.
+    ///   - keeps: the recordings are to stay, and so are not in memory.
     /// - Throws: `LiveError` when a folder cannot be made.
-    init(nodes: Int, directory: String?) throws(LiveError) {
+    init(nodes: Int, directory: String?, keeps: Bool) throws(LiveError) {
         let name = "patina-live-\(ProcessInfo.processInfo.processIdentifier)-\(UInt32.random(in: 0...UInt32.max))"
         self.nodes = nodes
         root = directory.map { $0 + "/agents" } ?? FileManager.default.temporaryDirectory.appending(path: name).path(percentEncoded: false)
         var isDirectory: ObjCBool = false
         let hasMemory = FileManager.default.fileExists(atPath: "/dev/shm", isDirectory: &isDirectory) && isDirectory.boolValue
-        recordings = hasMemory ? "/dev/shm/\(name)" : root + "/recordings"
+        recordings = hasMemory && !keeps ? "/dev/shm/\(name)" : root + "/recordings"
+        // Longer paths than this cannot be bound as a Unix socket.
+        guard recordings.utf8.count <= 90 else {
+            throw LiveError("the path \(recordings) is too long for the agents' admin sockets: choose a shorter folder")
+        }
         try Self.makeDirectory(root)
         try Self.makeDirectory(recordings)
         for node in 0..<nodes { try Self.makeDirectory(folder(node) + "/schema") }
@@ -28,7 +34,8 @@ struct AgentFiles: Sendable {
     func configuration(_ node: Int) -> String { folder(node) + "/config.toml" }
     func database(_ node: Int) -> String { folder(node) + "/state.db" }
     func log(_ node: Int) -> String { folder(node) + "/agent.log" }
-    func recording(_ node: Int) -> String { "\(recordings)/node-\(node)" }
+    /// Of the process of that number; each has a folder of its own.
+    func recording(_ node: Int, life: Int) -> String { "\(recordings)/node-\(node)/\(life)" }
     func clock(_ node: Int) -> String { folder(node) + "/clock" }
     /// In the folder of recordings, whose path is short enough for a socket.
     func adminSocket(_ node: Int) -> String { "\(recordings)/\(node).sock" }

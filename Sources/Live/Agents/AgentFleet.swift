@@ -22,6 +22,9 @@ actor AgentFleet {
         static let poll: Duration = .milliseconds(20)
     }
 
+    /// Agents give way to the relay, which stands for a network that nobody has to wait for.
+    private static let niceness: Int32 = 5
+
     private let executable: String
     private let files: AgentFiles
     private let addresses: LoopbackPlan
@@ -67,7 +70,8 @@ actor AgentFleet {
         let child: ChildProcess
         do {
             child = try ChildProcess(
-                executable: executable, arguments: arguments(node), environment: ["PATINA_LOG": "warning"], output: files.log(node)
+                executable: executable, arguments: arguments(node, life: lives.count { $0.node == node && $0.kind == .started } + 1),
+                environment: ["PATINA_LOG": "warning"], output: files.log(node)
             ) { [weak self] ending in
                 let now = Monotonic.now
                 Task { await self?.ended(node, "\(ending)", at: now) }
@@ -75,12 +79,17 @@ actor AgentFleet {
         } catch {
             throw LiveError("agent \(node) cannot be started: \(error)")
         }
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), UInt32(child.identifier), Self.niceness)
         children[node] = child
         lives.append(LifeEvent(node: node, at: Monotonic.now, kind: .started))
     }
 
-    private func arguments(_ node: Int) -> [String] {
-        ["--config", files.configuration(node), "agent", "--until-input-ends"]
+    private func arguments(_ node: Int, life: Int) -> [String] {
+        [
+            "--config", files.configuration(node), "agent", "--until-input-ends", "--record", files.recording(node, life: life),
+            "--record-digests",
+            "--clock-offset-file", files.clock(node),
+        ]
     }
 
     private func waitUntilReady(_ node: Int) async throws {

@@ -6,9 +6,9 @@ import Synchronization
 /// The network between the agents of a live run: it owns the addresses that they advertise, and forwards every datagram as the
 /// scenario's links and faults say, by the same `Network` and `LinkModel` as the simulator.
 ///
-/// It has a thread of its own that waits for datagrams and for the next one that is due. A datagram's way begins at the time that the kernel
-/// stamped on it, so that a thread that wakes late makes up for it as long as the latency lasts; what is late all the same is the delay
-/// error, and is reported.
+/// It has a thread of its own that waits for datagrams and for the next one that is due. A datagram's way begins at the time that the
+/// kernel stamped on it, so that a thread that wakes late makes up for it as long as the latency lasts; what is late all the same is
+/// the delay error, and is reported.
 ///
 /// Not checked for races: everything but `control` belongs to the relay's thread between `start` and `stop`.
 final class Relay: @unchecked Sendable {

@@ -31,3 +31,24 @@ package struct RelayReport: Sendable {
 
     package init() {}
 }
+
+extension RelayReport {
+    /// In what the machine did not keep up, a sentence each: then the run says little of the agents.
+    ///
+    /// - Parameter bound: of the 99th percentile of the delay error.
+    func shortcomings(_ bound: Duration) -> [String] {
+        var reasons: [String] = []
+        let error = delayError.milliseconds(percentile: 990)
+        let most = Double(bound.nanoseconds) / 1e6
+        if delayError.count > 0, error > most {
+            reasons.append("the 99th percentile of the relay's delay error is \(error) ms, more than \(most) ms")
+        }
+        for (count, what) in [
+            (socketDrops, "were dropped at the relay's sockets"), (refused, "were not taken by the kernel"),
+            (overflow, "were dropped because the relay held as many as it may"),
+        ] where count > 0 {
+            reasons.append("\(count) datagrams \(what)")
+        }
+        return reasons.map { "the machine could not keep up: \($0)" }
+    }
+}

@@ -2,6 +2,7 @@ import Foundation
 import PatinaAgent
 import PatinaProtocol
 import PatinaSim
+import PatinaStore
 
 /// One run: agents behind a relay, the workload and the faults at their times, and what all of them showed.
 struct LiveRun: Sendable {
@@ -17,6 +18,8 @@ struct LiveRun: Sendable {
         let workload: WorkloadDriver.Result
         /// What the tables held at the end, by agent; nil for one that was not running.
         let tables: [TableDump?]
+        /// What the verification of each database found after the agents had ended; nil where it was not made.
+        let verification: [[String]?]
         /// By how much the latest fault of a process missed its time.
         let faultLateness: Duration
         /// Share of the processors that was busy during the run, by whatever; nil where the system does not say.
@@ -27,6 +30,8 @@ struct LiveRun: Sendable {
     let executable: String
     /// Where the agents' files go; nil for a temporary folder.
     let directory: String?
+    /// Leave everything behind that the agents wrote.
+    let keepsFiles: Bool
     let progress: @Sendable (String) -> Void
     /// For tests: the relay sleeps so long before each look.
     var stall: Duration = .zero
@@ -34,7 +39,7 @@ struct LiveRun: Sendable {
     /// - Returns: the evidence, whose files the caller removes.
     /// - Throws: `LiveError`, or `CancellationError` when the task was cancelled. No process and no file is left then.
     func run() async throws -> Evidence {
-        let files = try AgentFiles(nodes: plan.nodes, directory: directory)
+        let files = try AgentFiles(nodes: plan.nodes, directory: directory, keeps: keepsFiles)
         do {
             let relay = try Relay(
                 nodes: plan.nodes, network: plan.makeNetwork(), timeline: plan.network, random: Random(seed: plan.seed).fork("flips"),
@@ -102,7 +107,21 @@ struct LiveRun: Sendable {
         _ = relay.stop()
         return Evidence(
             plan: plan, files: files, zero: zero, relay: relayed, lives: await fleet.lives, incidents: await fleet.incidents,
-            workload: workload.results, tables: tables, faultLateness: lateness, busyShare: busy)
+            workload: workload.results, tables: tables, verification: verified(files), faultLateness: lateness, busyShare: busy)
+    }
+
+    /// Verifies each database as `patina db verify` would.
+    private func verified(_ files: AgentFiles) -> [[String]?] {
+        (0..<plan.nodes).map { node in
+            guard FileManager.default.fileExists(atPath: files.database(node)) else { return nil }
+            do throws(StoreError) {
+                let store = try Store(.file(files.database(node)), options: StoreOptions())
+                defer { store.close() }
+                return try store.verify().map { "\($0)" }
+            } catch {
+                return ["it cannot be verified: \(error)"]
+            }
+        }
     }
 
     private func report(until end: Instant, zero: Instant, _ fleet: AgentFleet, _ workload: WorkloadDriver) async throws {

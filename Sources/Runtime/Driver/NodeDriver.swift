@@ -148,9 +148,10 @@ final class NodeDriver: @unchecked Sendable {
         let answer = { @Sendable [self] (result: StoreResult, lags: [Duration]) in
             loop.execute { self.stored(token, result, lags: lags) }
         }
+        let wallClock = configuration.wallClock
         switch operation {
         case .apply(let chunks, _):
-            running?.writer.perform(operation) { answer($0, LagWindow.lags(of: chunks, in: $0, wall: systemWallClock())) }
+            running?.writer.perform(operation) { answer($0, LagWindow.lags(of: chunks, in: $0, wall: wallClock())) }
         case .saveMembers:
             running?.writer.perform(operation) { answer($0, []) }
         case .read(let request):

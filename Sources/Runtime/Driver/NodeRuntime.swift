@@ -294,6 +294,7 @@ extension RuntimeConfiguration {
         options.tombstoneRetention = tombstoneRetention
         options.logBytes = logBytes
         options.leavesCheckpoints = true
+        options.wallClock = wallClock
         return options
     }
 

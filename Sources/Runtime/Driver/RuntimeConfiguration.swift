@@ -51,6 +51,8 @@ public struct RuntimeConfiguration: Sendable {
     public var group: (any EventLoopGroup)?
     /// Where to record everything that the node handles and wants; nil: nowhere.
     public var recording: RecordingConfiguration?
+    /// Nanoseconds since 1970: what time stamps are made of.
+    public var wallClock: @Sendable () -> Int64 = systemWallClock
     /// Receives everything that the node tells of itself, on the event loop. Must not block.
     public var observe: (@Sendable (Notice) -> Void)?
 

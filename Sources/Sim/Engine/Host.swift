@@ -71,6 +71,8 @@ final class Host {
     var diskFree = Instant.zero
     /// Draws the disk's latencies.
     var diskRandom: Random
+    /// Draws the times of the transport.
+    private var transportRandom: Random
     let nodeRandom: Random
 
     var sessions: [SessionID: SessionEnd] = [:]
@@ -100,7 +102,14 @@ final class Host {
         var identities = random.fork("identity")
         identity = ActorID.random(using: &identities)
         diskRandom = random.fork("disk")
+        transportRandom = random.fork("transport")
         nodeRandom = random.fork("node")
+    }
+
+    /// What the next datagram or message of this machine takes besides its link.
+    func transportTime() -> Duration {
+        let range = settings.machine.transportTime
+        return range.upperBound == .zero ? .zero : transportRandom.duration(in: range)
     }
 
     var isUp: Bool { process != nil }

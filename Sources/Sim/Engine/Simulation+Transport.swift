@@ -19,10 +19,12 @@ extension Simulation {
             return
         }
         switch network.sendDatagram(bytes.count, from: host.index, to: to, at: clock.now) {
-        case .delivered(let at):
+        case .delivered(let arrival):
+            let at = arrival + host.transportTime()
             recordSent(bytes, .datagram, from: host.index, to: to, arrival: at)
             heap.push(.datagram(from: host.index, to: to, bytes: bytes), at: at.nanoseconds)
-        case .deliveredTwice(let first, let second):
+        case .deliveredTwice(let one, let other):
+            let (first, second) = (one + host.transportTime(), other + host.transportTime())
             metrics.datagramsDoubled += 1
             recordSent(bytes, .datagram, from: host.index, to: to, arrival: first)
             recordSent(bytes, .datagram, from: host.index, to: to, arrival: second)
@@ -136,7 +138,7 @@ extension Simulation {
             if !connections[index].isEstablished { establish(index, from: host, to: peer) }
             if let arrival = network.transfer(bytes, from: host.index, to: to, at: max(now, connections[index].readyAt)) {
                 connections[index].blockedSince = nil
-                return .arrives(arrival, life: peer.life)
+                return .arrives(arrival + host.transportTime(), life: peer.life)
             }
         }
         let machine = host.settings.machine
@@ -172,8 +174,9 @@ extension Simulation {
 
     private func establish(_ index: Int, from host: Host, to peer: Host) {
         let now = clock.now
-        let there = network.transfer(40, from: host.index, to: peer.index, at: now) ?? now + .seconds(1)
-        let back = network.transfer(40, from: peer.index, to: host.index, at: there) ?? there + .seconds(1)
+        let there = network.transfer(40, from: host.index, to: peer.index, at: now).map { $0 + host.transportTime() } ?? now + .seconds(1)
+        let back =
+            network.transfer(40, from: peer.index, to: host.index, at: there).map { $0 + peer.transportTime() } ?? there + .seconds(1)
         connections[index].isEstablished = true
         connections[index][refusalsAt: host.index] = Connection.Refusals()
         connections[index][refusalsAt: peer.index] = Connection.Refusals()

@@ -65,10 +65,10 @@ package struct DriftAction: FaultAction {
 extension FaultKind {
     /// Wall clocks. The clock that deadlines are measured by is never wrong.
     static let clocks: [FaultKind] = [
-        FaultKind("clock-skew", "wall clocks are off while it lasts", keys: clockKeys) { planning in
+        FaultKind("clock-skew", "wall clocks are off while it lasts", keys: clockKeys, engines: [.sim, .live]) { planning in
             planning.whole(ClockAction(steps: planning.steps(), isReverted: true))
         },
-        FaultKind("clock-step", "wall clocks jump, and stay there", keys: clockKeys, lasts: false) { planning in
+        FaultKind("clock-step", "wall clocks jump, and stay there", keys: clockKeys, lasts: false, engines: [.sim, .live]) { planning in
             planning.whole(ClockAction(steps: planning.steps(), isReverted: false))
         },
         FaultKind(
@@ -76,7 +76,7 @@ extension FaultKind {
             keys: [
                 .select, FaultKey("rate", .partsPerMillion, nil, "such as `\"200ppm\"`: microseconds a second"),
                 FaultKey("direction", .word(["ahead", "behind"]), .word("ahead"), "`ahead`: too fast"),
-            ]
+            ], engines: [.sim, .live]
         ) { planning in
             let rate = planning.partsPerMillion("rate") * (planning.word("direction") == "ahead" ? 1 : -1)
             return planning.whole(DriftAction(nodes: planning.nodes(), partsPerMillion: rate))

@@ -122,7 +122,8 @@ extension FaultKind {
             return planning.whole(DiskAction(fault: .slow(sync: bounded), nodes: planning.nodes()))
         },
         FaultKind(
-            "wipe", "the machine comes back with an empty disk, and so with another identity at the same address", keys: [.select]
+            "wipe", "the machine comes back with an empty disk, and so with another identity at the same address", keys: [.select],
+            engines: [.sim, .live]
         ) { planning in
             planning.whole(DiskAction(fault: .wipe, nodes: planning.nodes()))
         },

@@ -30,7 +30,7 @@ extension FaultKind {
                 .select, FaultKey("sql", .statements, nil, "the files, as a list of texts"),
                 FaultKey(
                     "destructive", .word(["no", "yes"]), .word("no"), "whether columns and tables may be dropped, and columns changed"),
-            ], lasts: false
+            ], lasts: false, engines: [.sim, .live]
         ) { planning in
             let change = SchemaChange(files: planning.fault.schemaFiles, allowDestructive: planning.word("destructive") == "yes")
             return planning.whole(SchemaAction(nodes: planning.nodes(), change: change))

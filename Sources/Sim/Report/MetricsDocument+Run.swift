@@ -1,10 +1,10 @@
 import PatinaProtocol
 
 extension MetricsDocument {
-    /// The metrics of a simulated run that was recorded.
-    init(report: SimulationReport, scenario: Scenario, metrics: RunMetrics, recorder: RunRecorder) {
+    /// The metrics of a run that was recorded.
+    init(report: SimulationReport, scenario: Scenario, metrics: RunMetrics, recorder: RunRecorder, engine: Engine = .sim) {
         self.init(
-            engine: .sim, scenario: report.scenario, scenarioHash: report.scenarioHash, seed: report.seed, nodes: scenario.topology.nodes,
+            engine: engine, scenario: report.scenario, scenarioHash: report.scenarioHash, seed: report.seed, nodes: scenario.topology.nodes,
             duration: scenario.duration, metrics: report.metrics,
             distributions: [
                 Distribution(name: "propagation", buckets: metrics.propagation.buckets),

@@ -7,7 +7,8 @@ public struct SimulationReport: Hashable, Sendable {
     /// SHA-256 of the scenario's canonical form.
     public var scenarioHash: String
     public var seed: UInt64
-    /// Digest of everything that happened; equal for equal scenario, seed and build of the protocol.
+    /// Digest of everything that happened; equal for equal scenario, seed and build of the protocol. Empty for a live run,
+    /// which never happens twice.
     public var traceHash: String
     /// Virtual time that passed.
     public var simulatedTime: Duration
@@ -29,11 +30,18 @@ public struct SimulationReport: Hashable, Sendable {
         public var detail: String
         /// For `sometimes`: how often it occurred. Nil for the others.
         public var occurrences: UInt64?
+        /// False when the engine could not find out; `valid` then says nothing.
+        public var isJudged = true
     }
 
     public struct Metric: Hashable, Sendable {
         public var name: String
         public var value: Double
+
+        public init(name: String, value: Double) {
+            self.name = name
+            self.value = value
+        }
     }
 
     /// True when every check holds.
@@ -58,7 +66,7 @@ public struct SimulationReport: Hashable, Sendable {
             $0.field("scenario_hash", scenarioHash)
             $0.field("seed", number: "\(seed)")
             $0.field("valid", valid)
-            $0.field("trace_hash", traceHash)
+            $0.field("trace_hash", number: traceHash.isEmpty ? "null" : JSONWriter.quote(traceHash))
             $0.field("sim_seconds", JSONWriter.seconds(simulatedTime))
             $0.field("wall_seconds", wallTime.map(JSONWriter.seconds))
             $0.field("events", number: "\(events)")
@@ -67,7 +75,7 @@ public struct SimulationReport: Hashable, Sendable {
             $0.array("checks", of: checks) { check, writer in
                 writer.object {
                     $0.field("name", check.name)
-                    $0.field("valid", check.valid)
+                    $0.field("valid", number: check.isJudged ? (check.valid ? "true" : "false") : "null")
                     $0.field("detail", check.detail)
                 }
             }

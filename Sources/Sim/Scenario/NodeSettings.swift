@@ -28,6 +28,9 @@ public struct NodeSettings: Hashable, Sendable {
         public var clockDrift = 0
         /// How long a process is busy with one event.
         public var eventTime: Duration = .zero
+        /// How long a datagram or a message takes besides its link, at both ends together: encryption, system calls, waiting for a
+        /// processor.
+        public var transportTime: ClosedRange<Duration> = .zero...(.zero)
         /// How long a connection over which nothing comes back is kept.
         public var idleTimeout: Duration = .seconds(30)
         /// How long a connection that was never made is tried.
@@ -136,6 +139,7 @@ struct NodeKey: Sendable {
             "\"\($0.machine.clockDrift)ppm\""
         },
         duration("cpu.event", \.machine.eventTime),
+        durations("transport.time", \.machine.transportTime),
         duration("transport.idle_timeout", \.machine.idleTimeout),
         duration("transport.connect_timeout", \.machine.connectTimeout),
     ]

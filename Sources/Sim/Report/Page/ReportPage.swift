@@ -35,17 +35,18 @@ struct ReportPage {
         let failed = report.checks.count(where: { !$0.valid })
         let verdict =
             report.valid
-            ? "<span class=\"verdict valid\">✓ every check holds</span>"
+            ? "<span class=\"verdict valid\">✓ every check \(report.checks.allSatisfy(\.isJudged) ? "" : "that was judged ")holds</span>"
             : "<span class=\"verdict invalid\">✗ \(failed) of \(report.checks.count) checks failed</span>"
         let facts: [(String, String)] = [
             ("seed", "\(report.seed)"), ("nodes", "\(scenario.topology.nodes)"),
-            ("simulated", "\(Markup.number(JSONWriter.seconds(report.simulatedTime))) s"),
+            (metrics.engine == .sim ? "simulated" : "took", "\(Markup.number(JSONWriter.seconds(report.simulatedTime))) s"),
             ("events", Markup.number(Double(report.events))),
             (
                 "delivered",
                 "\(Markup.number(Double(report.messagesDelivered))) messages, \(Markup.number(Double(report.bytesDelivered))) bytes"
             ),
-            ("trace hash", "<code>\(report.traceHash)</code>"), ("scenario hash", "<code>\(report.scenarioHash)</code>"),
+            ("trace hash", report.traceHash.isEmpty ? "none: a live run" : "<code>\(report.traceHash)</code>"),
+            ("scenario hash", "<code>\(report.scenarioHash)</code>"),
         ]
         let rows = facts.map { "<tr><th>\($0.0)</th><td>\($0.1)</td></tr>" }.joined()
         return "<h1>\(Markup.escape(report.scenario))</h1><p>\(Markup.escape(scenario.about))</p><p>\(verdict)</p>"
@@ -54,11 +55,14 @@ struct ReportPage {
 
     private var checks: String {
         let rows = report.checks.map { check in
-            "<tr><td class=\"judgement \(check.valid ? "valid" : "invalid")\">\(check.valid ? "✓ holds" : "✗ failed")</td>"
+            (check.isJudged
+                ? "<tr><td class=\"judgement \(check.valid ? "valid" : "invalid")\">\(check.valid ? "✓ holds" : "✗ failed")</td>"
+                : "<tr><td>– not judged</td>")
                 + "<td>\(Markup.escape(check.name))</td><td>\(Markup.escape(check.detail))</td></tr>"
         }
         return
-            "<table id=\"checks\"><tr><th class=\"judgement\">verdict</th><th>check</th><th>what was seen</th></tr>\(rows.joined(separator: "\n"))</table>"
+            "<table id=\"checks\"><tr><th class=\"judgement\">verdict</th><th>check</th><th>what was seen</th></tr>"
+            + "\(rows.joined(separator: "\n"))</table>"
     }
 
     private var numbers: String {
@@ -70,9 +74,14 @@ struct ReportPage {
 
     private var footer: String {
         var lines = [
-            "Latencies are from acknowledgement at the writing node to visibility at each other node, by the time of the acknowledgement.",
-            "Not modelled: QUIC's congestion and flow control, the scheduling and caches of an operating system, the time of computations.",
+            "Latencies are from acknowledgement at the writing node to visibility at each other node, by the time of the acknowledgement."
         ]
+        if metrics.engine == .sim {
+            lines.append(
+                "Not modelled: QUIC's congestion and flow control, the scheduling and caches of an operating system, "
+                    + "the time of computations."
+            )
+        }
         let trace = UInt64(recorder.traceMessages.count)
         if recorder.messagesSeen > trace {
             lines.append(

@@ -28,18 +28,25 @@ struct VectorReplay {
     }
 
     private let vector: VectorCase
+    /// cr-sqlite merges change by change, and a change says nothing of the cells that its version does not have.
+    private let keepsMissedValues: Bool
     private var differences: [String] = []
     /// The rules without which the outcome would differ.
     private var used: [Deviation] = []
     private var timestamps: [String: String] = [:]
 
-    static func replay(_ vector: VectorCase) throws -> (differences: [String], deviations: [Deviation]) {
-        var replay = VectorReplay(vector: vector)
+    static func replay(
+        _ vector: VectorCase, keepsMissedValues: Bool = true
+    ) throws -> (differences: [String], deviations: [Deviation]) {
+        var replay = VectorReplay(vector: vector, keepsMissedValues: keepsMissedValues)
         try replay.run()
         return (replay.differences, replay.used)
     }
 
-    private init(vector: VectorCase) { self.vector = vector }
+    private init(vector: VectorCase, keepsMissedValues: Bool) {
+        self.vector = vector
+        self.keepsMissedValues = keepsMissedValues
+    }
 
     private mutating func use(_ deviation: Deviation) {
         if !used.contains(deviation) { used.append(deviation) }
@@ -161,6 +168,7 @@ struct VectorReplay {
         }
         let site = try store.sites.makeOrdinal(of: origin, store.connection)
         var merger = RowMerger(catalog: store.catalog, clocks: store.clocks, site: site, version: version)
+        merger.keepsMissedValues = keepsMissedValues
         try merger.merge(row, into: table, key: keyValues)
         try Bookkeeping.insertVersion(
             store.connection, site: site, version: version, timestamp: HybridTimestamp(ntp64: ts), lastSequence: sequence, keys: [])

@@ -69,6 +69,8 @@ public struct MergeDecision: Hashable, Sendable {
         case keep
         /// There is no row: insert one with the winning cells; its other columns take their defaults.
         case insert
+        /// The row that is there missed its deletion: delete it, and insert one with the winning cells; its other columns take their defaults.
+        case replace
         case delete
     }
 
@@ -90,10 +92,12 @@ public enum Merge {
     ///   - incoming: the row as its version left it, with all its pieces; columns are numbered as in `local`.
     ///   - site: index of the incoming version's actor in `sites`.
     ///   - reversesTies: a mistake for the simulator's tests: of equal column versions the lesser value wins.
+    ///   - keepsMissedValues: as cr-sqlite, which merges cell by cell: a row that missed its deletion keeps its values, below every cell of
+    ///     the resurrected row. Nodes then differ for ever about a column that the resurrection has no cell of, so it is for comparisons only.
     ///   - localValue: the value that the local row has in a column; asked only where column versions are equal.
     public static func merge<Failure: Error>(
         into local: inout RowClock, _ incoming: RowChange, site: Int, version: UInt64, sites: [ActorID], reversesTies: Bool = false,
-        localValue: (_ column: Int) throws(Failure) -> Value
+        keepsMissedValues: Bool = false, localValue: (_ column: Int) throws(Failure) -> Value
     ) throws(Failure) -> MergeDecision {
         var decision = MergeDecision()
         if incoming.causalLength < local.causalLength { return decision }
@@ -101,7 +105,8 @@ public enum Merge {
             mergeDeletion(into: &local, incoming, site: site, version: version, sites: sites, &decision)
             return decision
         }
-        mergeExistence(into: &local, incoming, site: site, version: version, sites: sites, &decision)
+        mergeExistence(
+            into: &local, incoming, site: site, version: version, sites: sites, keepsMissedValues: keepsMissedValues, &decision)
         for (index, cell) in incoming.cells.enumerated() {
             let clock = CellClock(
                 column: cell.column, columnVersion: cell.columnVersion, site: site, version: version, sequence: cell.sequence)
@@ -147,7 +152,8 @@ public enum Merge {
 
     /// The incoming row exists and is at least as new as the local one: settles existence, causal length and sentinel.
     private static func mergeExistence(
-        into local: inout RowClock, _ incoming: RowChange, site: Int, version: UInt64, sites: [ActorID], _ decision: inout MergeDecision
+        into local: inout RowClock, _ incoming: RowChange, site: Int, version: UInt64, sites: [ActorID], keepsMissedValues: Bool,
+        _ decision: inout MergeDecision
     ) {
         let sentinel = incoming.sentinel.map { SentinelClock(site: site, version: version, sequence: $0.sequence) }
         guard incoming.causalLength > local.causalLength else {
@@ -159,7 +165,7 @@ public enum Merge {
             }
             return
         }
-        if !local.exists { decision.action = .insert }
+        if !local.exists { decision.action = .insert } else if !keepsMissedValues { decision.action = .replace }
         decision.changesClock = true
         if let sentinel, let columnVersion = incoming.sentinel?.columnVersion {
             local.causalLength = columnVersion
@@ -176,7 +182,8 @@ public enum Merge {
                 decision.impact += 1
             }
         }
-        // The row missed its deletion: what it holds is older than every cell of the resurrected row.
+        // The row missed its deletion. What it holds is gone where the deletion came first, so it goes here as well.
+        guard keepsMissedValues else { return local.cells.removeAll() }
         for index in local.cells.indices { local.cells[index].columnVersion = 0 }
     }
 

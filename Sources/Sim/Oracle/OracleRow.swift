@@ -73,8 +73,7 @@ struct OracleRule {
 
     /// The row that follows from the events, given in the order in which the node came to have them.
     ///
-    /// The order matters for one thing only: a cell of which no write of the present causal length is known. Where the node had the row
-    /// alive when the causal length rose, the old value is still there, with column version 0; where it had not, there is none.
+    /// The order matters for one thing only: the sentinel that stands in for one that has not come is of the event that came first.
     func row(from events: ArraySlice<OracleEvent>, columns: Int) -> OracleRow {
         let length = mutation == .ignoreCausalLength ? (events.last?.length ?? 0) : (events.map(\.length).max() ?? 0)
         var row = OracleRow()
@@ -102,13 +101,6 @@ struct OracleRule {
                 if let other = row.cells[write.column], !beats(cell, other) { continue }
                 row.cells[write.column] = cell
             }
-        }
-        guard row.cells.contains(nil), first > events.startIndex else { return row }
-        let before = self.row(from: events[..<first], columns: columns)
-        guard before.exists else { return row }
-        for column in 0..<columns where row.cells[column] == nil {
-            row.cells[column] = before.cells[column]
-            row.cells[column]?.columnVersion = 0
         }
         return row
     }

@@ -24,6 +24,8 @@ struct RowMerger {
     var window: TombstoneWindow?
     /// See `StoreOptions.reversesTies`.
     var reversesTies = false
+    /// As cr-sqlite, for the replay of what was recorded of it; see `Merge.merge`.
+    var keepsMissedValues = false
     private(set) var keys = KeyListBuilder()
     /// How many changes won, counted as cr-sqlite does.
     private(set) var impact = 0
@@ -70,6 +72,7 @@ struct RowMerger {
         defer { values?.reset() }
         let decision = try Merge.merge(
             into: &local.clock, row, site: site, version: version, sites: clocks.sites.actors, reversesTies: reversesTies,
+            keepsMissedValues: keepsMissedValues,
             localValue: { (column: Int) throws(StoreError) -> Value in
                 if let values { return values.value(Int32(column)) }
                 let read = try table.statements(.readValues)
@@ -187,12 +190,10 @@ struct RowMerger {
         switch decision.action {
         case .insert:
             if local.hasTombstone { try clocks.deleteTombstone(table, row.key, keyRange) }
-            let winners = decision.winners.sorted { row.cells[$0].column < row.cells[$1].column }
-            let insert = try table.statements.insert(winners.map { row.cells[$0].column })
-            for (offset, value) in key.enumerated() { try insert.bind(Int32(offset + 1), value) }
-            for (offset, winner) in winners.enumerated() { try insert.bind(Int32(key.count + offset + 1), row.cells[winner].value) }
-            try insert.run()
-            local.rowid = table.keying == .packedKey ? 0 : sqlite3_last_insert_rowid(insert.connection.handle)
+            try insertWinners(decision, row, table, key, &local)
+        case .replace:
+            try deleteRow(row, table, key, &local)
+            try insertWinners(decision, row, table, key, &local)
         case .keep:
             guard let rowid = local.rowid, !decision.winners.isEmpty else { return }
             let winners =
@@ -202,14 +203,28 @@ struct RowMerger {
             let first = try bindRow(update, table, rowid, key)
             for (offset, winner) in winners.enumerated() { try update.bind(first + Int32(offset), row.cells[winner].value) }
             try update.run()
-        case .delete:
-            guard let rowid = local.rowid else { return }
-            let delete = try table.statements(.deleteRow)
-            _ = try bindRow(delete, table, rowid, key)
-            try delete.run()
-            try clocks.delete(table, rowid: rowid, row.key, keyRange)
-            local.rowid = nil
+        case .delete: try deleteRow(row, table, key, &local)
         }
+    }
+
+    private func insertWinners(_ decision: MergeDecision, _ row: RowChange, _ table: Table, _ key: [Value], _ local: inout LocalRow)
+        throws(StoreError)
+    {
+        let winners = decision.winners.sorted { row.cells[$0].column < row.cells[$1].column }
+        let insert = try table.statements.insert(winners.map { row.cells[$0].column })
+        for (offset, value) in key.enumerated() { try insert.bind(Int32(offset + 1), value) }
+        for (offset, winner) in winners.enumerated() { try insert.bind(Int32(key.count + offset + 1), row.cells[winner].value) }
+        try insert.run()
+        local.rowid = table.keying == .packedKey ? 0 : sqlite3_last_insert_rowid(insert.connection.handle)
+    }
+
+    private func deleteRow(_ row: RowChange, _ table: Table, _ key: [Value], _ local: inout LocalRow) throws(StoreError) {
+        guard let rowid = local.rowid else { return }
+        let delete = try table.statements(.deleteRow)
+        _ = try bindRow(delete, table, rowid, key)
+        try delete.run()
+        try clocks.delete(table, rowid: rowid, row.key, 0..<row.key.count)
+        local.rowid = nil
     }
 
     /// Binds what names the row, and returns the number of the next parameter.

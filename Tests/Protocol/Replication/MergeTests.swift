@@ -11,12 +11,12 @@ struct MergeTests {
         var clock = RowClock()
         var values: [Int: Value] = [:]
 
-        mutating func merge(_ incoming: Incoming) -> MergeDecision {
+        mutating func merge(_ incoming: Incoming, keepsMissedValues: Bool = false) -> MergeDecision {
             let values = self.values
             let decision = Merge.merge(
                 into: &clock, incoming.row, site: incoming.site, version: incoming.version, sites: MergeTests.sites,
-                localValue: { values[$0] ?? .null })
-            if decision.action == .delete { self.values = [:] }
+                keepsMissedValues: keepsMissedValues, localValue: { values[$0] ?? .null })
+            if decision.action == .delete || decision.action == .replace { self.values = [:] }
             for winner in decision.winners { self.values[incoming.row.cells[winner].column] = incoming.row.cells[winner].value }
             return decision
         }
@@ -103,11 +103,28 @@ struct MergeTests {
         #expect(replica.clock.sentinel == SentinelClock(site: 2, version: 7, sequence: 0))
     }
 
-    @Test("merge: a row that missed its deletion keeps its values, below every cell of the resurrected row")
+    @Test("merge: a row that missed its deletion starts afresh, as one that did not miss it")
     func missedDeletion() {
+        let resurrection = incoming(1, 4, length: 3, sentinel: true, [(0, 1, .integer(9))])
+        let deletion = incoming(1, 3, length: 2, sentinel: true, [])
+        var replicas = [Replica(), Replica()]
+        for index in replicas.indices {
+            _ = replicas[index].merge(incoming(0, 1, length: 1, sentinel: false, [(0, 5, .integer(50)), (1, 1, .text("old"))]))
+        }
+        let decision = replicas[0].merge(resurrection)
+        #expect(decision.action == .replace && decision.winners == [0])
+        _ = replicas[1].merge(deletion)
+        #expect(replicas[1].merge(resurrection).action == .insert)
+        #expect(replicas[0].merge(deletion) == MergeDecision())
+        #expect(replicas[0] == replicas[1])
+        #expect(replicas[0].values == [0: .integer(9)] && replicas[0].clock.cells.map(\.column) == [0])
+    }
+
+    @Test("merge: as in cr-sqlite, it keeps its values below every cell of the resurrected row, if that is asked for")
+    func missedValues() {
         var replica = Replica()
         _ = replica.merge(incoming(0, 1, length: 1, sentinel: false, [(0, 5, .integer(50)), (1, 1, .text("old"))]))
-        let decision = replica.merge(incoming(1, 4, length: 3, sentinel: true, [(0, 1, .integer(9))]))
+        let decision = replica.merge(incoming(1, 4, length: 3, sentinel: true, [(0, 1, .integer(9))]), keepsMissedValues: true)
         #expect(decision.action == .keep && decision.winners == [0])
         #expect(replica.values == [0: .integer(9), 1: .text("old")])
         #expect(replica.clock.cells.map(\.columnVersion) == [1, 0])

@@ -31,7 +31,7 @@ struct SmallScope {
                     into: &clocks[index], row, site: version.writer, version: version.version, sites: sites,
                     localValue: { values.isEmpty ? .null : values[$0] })
                 if decision.action == .delete { self.values[index] = [] }
-                if decision.action == .insert { self.values[index] = [.null, .null] }
+                if decision.action == .insert || decision.action == .replace { self.values[index] = [.null, .null] }
                 for winner in decision.winners { self.values[index][row.cells[winner].column] = row.cells[winner].value }
                 changed = changed || decision.changesClock || decision.action != .keep || !decision.winners.isEmpty
             }

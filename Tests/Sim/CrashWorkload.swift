@@ -10,6 +10,7 @@ struct CrashWorkload {
     struct State {
         /// Operations of the disk that were over by then.
         let position: Int
+        /// What the disk knew of versions: knowledge whose write is put off may be lost.
         let ledger: Fingerprint
         let content: Fingerprint
         /// The own version that was acknowledged here, if one was.
@@ -114,8 +115,8 @@ struct CrashWorkload {
     private mutating func note(_ store: Store, _ disk: SimulatedDisk, version: UInt64?) throws {
         states.append(
             State(
-                position: disk.recording?.count ?? 0, ledger: store.ledger.fingerprint, content: try store.contentFingerprint(),
-                version: version))
+                position: disk.recording?.count ?? 0, ledger: try Store.readLedger(store.connection, store.sites).fingerprint,
+                content: try store.contentFingerprint(), version: version))
     }
 
     // MARK: The judgement

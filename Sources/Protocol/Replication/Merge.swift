@@ -175,7 +175,7 @@ public enum Merge {
             let wasKnown = local.causalLength > 0
             local.causalLength = incoming.causalLength
             if wasKnown || incoming.causalLength > 1 {
-                // The lowest, in whatever order the pieces came. Without a cell when all of them were of columns that this node has dropped.
+                // The lowest, in whatever order the pieces came. No cell is left when all were of columns that this node has dropped.
                 let sequence = incoming.cells.reduce(UInt64.max) { min($0, $1.sequence) }
                 local.sentinel = SentinelClock(
                     site: site, version: version, sequence: incoming.cells.isEmpty ? 0 : sequence, isDerived: true)

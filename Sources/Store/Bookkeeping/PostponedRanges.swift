@@ -2,8 +2,8 @@ import CSQLite
 import PatinaProtocol
 
 /// Versions that are complete although nothing of them was written, because nothing of them won: known in memory, and written to
-/// `__patina_ledger` with the next merge that writes anything, or after a while. A crash in between loses nothing but the knowledge: sync brings
-/// the versions again, and they lose again.
+/// `__patina_ledger` with the next merge that writes anything, or after a while. A crash in between loses nothing but the knowledge: sync
+/// brings the versions again, and they lose again.
 struct PostponedRanges {
     /// In ascending order of site.
     private(set) var sites: [(site: Int, versions: IntervalSet)] = []

@@ -191,8 +191,8 @@ struct CaptureBuffer {
                     violation
                     ?? .statementRefused(
                         message:
-                            "key column \(table.keyColumns[position].name) of table \(table.name) has no type, and \(number) would be the same "
-                            + "key as the integer for SQLite: write the integer, or declare a type", sql: "")
+                            "key column \(table.keyColumns[position].name) of table \(table.name) has no type, and \(number) would be the "
+                            + "same key as the integer for SQLite: write the integer, or declare a type", sql: "")
             }
             present.appendKeyColumn(to: &bytes)
         }

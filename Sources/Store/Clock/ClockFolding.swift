@@ -11,8 +11,8 @@ extension ClockTables {
         overlay.restart(at: overlay.last)
     }
 
-    /// A part of `fold`, within the open transaction: brings so many of the clocks into the tables, in the order of their pages. Until a pass is
-    /// through, versions and overlay are as before, and go before the tables, which may be ahead of `folded`. What local versions
+    /// A part of `fold`, within the open transaction: brings so many of the clocks into the tables, in the order of their pages. Until a
+    /// pass is through, versions and overlay are as before, and go before the tables, which may be ahead of `folded`. What local versions
     /// change meanwhile waits for the next pass.
     ///
     /// - Returns: false when a pass has ended.
@@ -137,7 +137,7 @@ extension Store {
     /// Rows that a local transaction brings into the tables by the way, while a pass is under way: more than a small one adds.
     static var foldedByTheWay: Int { 64 }
 
-    /// What a local transaction does about clocks that wait, before it adds its own: nothing, a step, or, where they would be too many, all.
+    /// What a local transaction does about clocks that wait, before it adds its own: nothing, a step, or, if they would be too many, all.
     func makeRoom(rows: Int) throws(StoreError) {
         if overlay.weight + rows > unfoldedLimit || overlay.bytes.count > Self.unfoldedBytes {
             try clocks.fold()

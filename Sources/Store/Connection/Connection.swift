@@ -64,8 +64,8 @@ final class Connection {
         }
     }
 
-    /// Tells SQLite not to count the memory that it uses, which takes a lock for each piece. False when somebody has used SQLite in this process
-    /// before: then it goes on counting.
+    /// Tells SQLite not to count the memory that it uses, which takes a lock for each piece. False when somebody has used SQLite in this
+    /// process before: then it goes on counting.
     private static let isLibraryPrepared = patina_sqlite3_config_memstatus(0) == SQLITE_OK
 
     /// An empty database of its own, to try things in.

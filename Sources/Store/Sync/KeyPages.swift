@@ -3,8 +3,8 @@ import PatinaProtocol
 /// The key list of a version with very many rows, cut into pages that can be entered at a sequence number.
 ///
 /// A page lists the rows that hold the version's sequence numbers from its `first` up to the next page's; a row that the version wrote
-/// alternately with others is listed in each page that it has a part in. In the place of the list the version's row has a *head*: a zero, then
-/// the ids of the tables that the pages list. So a part of a version is served at a cost that depends on the part alone.
+/// alternately with others is listed in each page that it has a part in. In the place of the list the version's row has a *head*: a zero,
+/// then the ids of the tables that the pages list. So a part of a version is served at a cost that depends on the part alone.
 enum KeyPages {
     /// Rows of a page, at most.
     static let pageRows = 256

@@ -38,4 +38,10 @@ typedef struct patina_vfs_file {
     void *handle;
 } patina_vfs_file;
 
+// A VFS that stands in front of another one.
+typedef struct patina_vfs_front {
+    sqlite3_vfs base;
+    sqlite3_vfs *below;
+} patina_vfs_front;
+
 #endif

@@ -56,7 +56,8 @@ public final class Store {
     /// opened or written; `StoreError.busy` when another store has the file open.
     public init(_ location: StoreLocation, options: StoreOptions) throws(StoreError) {
         if case .file(let path) = location { lock = try DatabaseLock(path: path) }
-        let connection = try Connection(location, readOnly: false, userStatementLimit: options.simulated ? 8 : 128)
+        let connection = try Connection(
+            location, readOnly: false, userStatementLimit: options.simulated ? 8 : 128, joinsLogWrites: options.joinsLogWrites)
         let context = CaptureContext(connection: connection.handle, limits: options.limits)
         let isEmpty: Bool
         do throws(StoreError) {

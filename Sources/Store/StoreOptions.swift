@@ -57,6 +57,8 @@ public struct StoreOptions: Sendable {
     package var reversesTies = false
     /// For the tests that must see what happens without it: no reservation of version numbers is kept.
     var reservesVersions = true
+    /// The pages of a transaction reach the log of a database file in one system call.
+    var joinsLogWrites = true
 
     public init() {}
 }

@@ -45,11 +45,13 @@ extension Store {
     /// Returns the number of rows that the statement changed.
     private func run(_ statement: Statement) throws(StoreError) -> Int {
         context.phase = .user
-        context.refusal = nil
+        context.willCompile()
         defer { context.phase = .own }
         do throws(StoreError) {
             let prepared = try connection.userStatement(statement.sql)
             defer { connection.recycle(prepared, statement.sql) }
+            if prepared.updates == nil { prepared.updates = UpdatedColumns(context.compiledUpdates) }
+            context.updates = prepared.updates
             // What is bound belongs to the statement, which lives until the parameters are cleared.
             try statement.bind(to: prepared)
             if try prepared.step() {

@@ -16,6 +16,16 @@ struct CrashPointTests {
         #expect(violations.isEmpty, "\(violations.count) violations; first: \(violations.first ?? "")")
     }
 
+    @Test("crash points: nor does a log break that is written in one piece", arguments: Synchronous.allCases)
+    func joinedLogWrites(synchronous: Synchronous) throws {
+        let workload = try CrashWorkload(synchronous: synchronous, joinsLogWrites: true, steps: 80, seed: 7)
+        let piecemeal = try CrashWorkload(synchronous: synchronous, steps: 80, seed: 7)
+        #expect(workload.states.map(\.content) == piecemeal.states.map(\.content))
+        #expect(workload.operations.count < piecemeal.operations.count * 3 / 4)
+        let violations = workload.judge(points: 1_000, seed: 11)
+        #expect(violations.isEmpty, "\(violations.count) violations; first: \(violations.first ?? "")")
+    }
+
     @Test("crash points: without the reservation the checker sees versions that come twice")
     func reservation() throws {
         let workload = try CrashWorkload(synchronous: .normal, reserves: false, steps: 60, seed: 7)

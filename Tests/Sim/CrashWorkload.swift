@@ -21,6 +21,7 @@ struct CrashWorkload {
     private(set) var operations: [DiskOperation] = []
     private(set) var states: [State] = []
     private let reserves: Bool
+    private let joinsLogWrites: Bool
     private var random: Random
 
     static let actor = ActorID(high: 1 << 56 | 0x4000, low: 0x8000_0000_0000_0000)
@@ -35,8 +36,10 @@ struct CrashWorkload {
         CREATE TABLE n (id INTEGER PRIMARY KEY, v)
         """
 
-    init(synchronous: Synchronous, reserves: Bool = true, steps: Int, seed: UInt64) throws {
+    /// - Parameter joinsLogWrites: the store writes its log by way of a `LogWriterVFS`, as it does to files.
+    init(synchronous: Synchronous, reserves: Bool = true, joinsLogWrites: Bool = false, steps: Int, seed: UInt64) throws {
         self.synchronous = synchronous
+        self.joinsLogWrites = joinsLogWrites
         self.reserves = reserves
         random = Random(seed: seed)
         try record(steps: steps)
@@ -44,14 +47,16 @@ struct CrashWorkload {
 
     static func disk() -> SimulatedDisk { SimulatedDisk(random: Random(seed: 1)) { 1_780_000_000_000_000_000 } }
 
-    func open(_ disk: SimulatedDisk) throws -> Store {
+    /// - Parameter front: the VFS to go through, instead of the disk's own.
+    func open(_ disk: SimulatedDisk, front: LogWriterVFS? = nil) throws -> Store {
         var options = StoreOptions()
         options.simulated = true
         options.synchronous = synchronous
         options.identity = Self.actor
         options.reservesVersions = reserves
         options.wallClock = { 1_780_000_000_000_000_000 }
-        return try Store(disk.location("db"), options: options)
+        let location = front.map { StoreLocation.virtual(vfs: $0.name, path: "db") } ?? disk.location("db")
+        return try Store(location, options: options)
     }
 
     // MARK: The run
@@ -66,7 +71,9 @@ struct CrashWorkload {
         let peer = try Store(.memory(name: "\(disk.vfsName)-peer"), options: peerOptions)
         defer { peer.close() }
         _ = try peer.applySchema([SchemaFile(path: "s", text: Self.schema)])
-        var store = try open(disk)
+        let front = joinsLogWrites ? LogWriterVFS(below: disk.vfsName) : nil
+        defer { withExtendedLifetime(front) {} }
+        var store = try open(disk, front: front)
         defer { store.close() }
         _ = try store.applySchema([SchemaFile(path: "s", text: Self.schema)])
         try note(store, disk, version: nil)
@@ -85,7 +92,7 @@ struct CrashWorkload {
                     .apply(chunks: [], empties: [EmptyVersions(actor: Self.peer, versions: UInt64(step + 900)...UInt64(step + 900))]))
             case 4 where step % 3 == 0:
                 store.close()
-                store = try open(disk)
+                store = try open(disk, front: front)
             default: version = try store.transact(changes(count: 1 + random.below(3))).version
             }
             try note(store, disk, version: version)

@@ -1,3 +1,4 @@
+import CSQLite
 import PatinaProtocol
 
 /// The tables that say what is known of every actor's versions. They change in the transaction that changes the rows.
@@ -42,13 +43,25 @@ enum Bookkeeping {
         _ connection: Connection, site: Int, version: UInt64, timestamp: HybridTimestamp, lastSequence: UInt64, keys: [UInt8],
         clocks: [UInt8]? = nil
     ) throws(StoreError) {
-        let statement = try connection.statement(.insertVersion)
-        try statement.bind(1, versionID(site, version))
-        try statement.bind(2, timestamp.ntp64)
-        try statement.bind(3, lastSequence)
-        try statement.bind(4, blob: keys)
-        try statement.bind(5, optionalBlob: clocks)
-        try statement.run()
+        // A version has no row before it is complete, save in a damaged database. OR REPLACE costs more.
+        for kind in [FrequentStatement.insertVersion, .replaceVersion] {
+            let statement = try connection.statement(kind)
+            try statement.bind(1, versionID(site, version))
+            try statement.bind(2, timestamp.ntp64)
+            try statement.bind(3, lastSequence)
+            try keys.withBytes { (keys) throws(StoreError) in
+                try statement.bindBorrowed(4, blob: keys)
+                guard let clocks else {
+                    try statement.bind(5, .null)
+                    return try statement.run()
+                }
+                try clocks.withBytes { (clocks) throws(StoreError) in
+                    try statement.bindBorrowed(5, blob: clocks)
+                    try statement.run()
+                }
+            }
+            if sqlite3_changes(connection.handle) > 0 { return }
+        }
     }
 
     // MARK: Complete versions

@@ -118,10 +118,15 @@ struct CaptureBuffer {
         append(.delete, table: index, rowid: rowid, key: key, payload: 0..<0)
     }
 
-    mutating func recordUpdate(_ values: HookValues, _ table: Table, index: Int, rowid: Int64, newRowid: Int64) {
+    /// - Parameter scope: what alone may have changed; nil: anything.
+    mutating func recordUpdate(
+        _ values: HookValues, _ table: Table, index: Int, rowid: Int64, newRowid: Int64, scope: UpdatedColumns.Scope?
+    ) {
         var moved = table.keying == .rowidAlias && rowid != newRowid
         if table.keying != .rowidAlias {
-            for column in table.keyCapture where !values.isUnchanged(column.hook, column.affinity) { moved = true }
+            if scope?.mayChangeKey ?? true {
+                for column in table.keyCapture where !values.isUnchanged(column.hook, column.affinity) { moved = true }
+            }
             if rowid != newRowid {
                 violation = violation ?? .statementRefused(message: "the rowid of a row of \(table.name) was changed", sql: "")
             }
@@ -133,11 +138,10 @@ struct CaptureBuffer {
         let length = bytes.count
         let key = appendKey(table) { values.old($0) }
         let start = bytes.count
-        for number in table.capture.indices {
-            let state = values.change(number, of: table)
-            if state == .unchanged { continue }
-            appendVarint(UInt64(number) << 1 | (state == .doubtful ? 1 : 0), to: &bytes)
-            append(values.updated(table.capture[number].hook), number, of: table)
+        if let scope {
+            for number in scope.columns { recordChange(values, table, number) }
+        } else {
+            for number in table.capture.indices { recordChange(values, table, number) }
         }
         guard bytes.count > start else {
             bytes.removeSubrange(length...)
@@ -146,14 +150,22 @@ struct CaptureBuffer {
         append(.update, table: index, rowid: rowid, key: key, payload: start..<bytes.count)
     }
 
+    @inline(__always)
+    private mutating func recordChange(_ values: HookValues, _ table: Table, _ number: Int) {
+        let (state, value) = values.change(number, of: table)
+        if state == .unchanged { return }
+        appendVarint(UInt64(number) << 1 | (state == .doubtful ? 1 : 0), to: &bytes)
+        append(value, number, of: table)
+    }
+
     private mutating func recordMove(_ values: HookValues, _ table: Table, index: Int, rowid: Int64, newRowid: Int64) {
         let key = appendKey(table) { values.old($0) }
         let newKey = appendKey(table) { values.updated($0) }
         let start = bytes.count
         for number in table.capture.indices {
-            let state = values.change(number, of: table)
+            let (state, value) = values.change(number, of: table)
             appendVarint(UInt64(number) << 2 | (state == .doubtful ? 2 : 0) | (state == .unchanged ? 0 : 1), to: &bytes)
-            append(values.updated(table.capture[number].hook), number, of: table)
+            append(value, number, of: table)
         }
         append(.move, table: index, rowid: rowid, newRowid: newRowid, key: key, newKey: newKey, payload: start..<bytes.count)
     }

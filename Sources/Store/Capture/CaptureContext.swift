@@ -18,6 +18,10 @@ final class CaptureContext {
     /// Why the authorizer refused the statement that is being compiled.
     var refusal: String?
     var catalog: Catalog?
+    /// The columns that UPDATEs of the statement name that is being compiled.
+    private(set) var compiledUpdates: [(table: String, column: String)] = []
+    /// Of the statement that runs; nil: any column may change.
+    var updates: UpdatedColumns?
     /// Pages in the write-ahead log after the last commit, once `watchLog` was called.
     private(set) var logPages = 0
 
@@ -54,7 +58,9 @@ final class CaptureContext {
         switch operation {
         case SQLITE_INSERT: buffer.recordInsert(values, table, index: index, rowid: newRowid)
         case SQLITE_DELETE: buffer.recordDelete(values, table, index: index, rowid: rowid)
-        default: buffer.recordUpdate(values, table, index: index, rowid: rowid, newRowid: newRowid)
+        default:
+            let scope = updates?.scope(of: table, index: index)
+            buffer.recordUpdate(values, table, index: index, rowid: rowid, newRowid: newRowid, scope: scope)
         }
     }
 
@@ -67,6 +73,12 @@ final class CaptureContext {
 
     /// True when a commit has to be turned into a rollback, because captured changes would be lost.
     var mustRefuseCommit: Bool { !buffer.isEmpty && !isFlushed }
+
+    /// Called before a user's statement is taken from the cache or compiled.
+    func willCompile() {
+        refusal = nil
+        compiledUpdates.removeAll(keepingCapacity: true)
+    }
 
     /// Whether a user's statement may do this. Sets `refusal` when not.
     func allows(_ action: Int32, _ first: UnsafePointer<CChar>?, _ second: UnsafePointer<CChar>?) -> Bool {
@@ -87,6 +99,7 @@ final class CaptureContext {
         case SQLITE_INSERT, SQLITE_UPDATE, SQLITE_DELETE:
             guard let first else { return true }
             let table = String(cString: first)
+            if action == SQLITE_UPDATE, let second { compiledUpdates.append((table, String(cString: second))) }
             guard table.contains(Table.reservedInfix) || table == "sqlite_sequence" else { return true }
             refusal = "table \(table) is not for users to write"
         default: return true

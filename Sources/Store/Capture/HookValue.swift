@@ -15,7 +15,10 @@ enum HookValue {
         case SQLITE_INTEGER: self = .integer(sqlite3_value_int64(value))
         case SQLITE_FLOAT: self = .real(sqlite3_value_double(value))
         case SQLITE_TEXT:
-            let base = sqlite3_value_text(value)
+            // As text, SQLite would make a copy that ends with a zero.
+            let base =
+                sqlite3_value_encoding(value) == SQLITE_UTF8
+                ? sqlite3_value_blob(value) : sqlite3_value_text(value).map { UnsafeRawPointer($0) }
             self = .text(UnsafeRawBufferPointer(start: base, count: Int(sqlite3_value_bytes(value))))
         case SQLITE_BLOB:
             let base = sqlite3_value_blob(value)
@@ -120,14 +123,15 @@ struct HookValues {
         case doubtful
     }
 
-    func change(_ number: Int, of table: Table) -> Change {
+    /// Whether an update changed a column, and the new value.
+    func change(_ number: Int, of table: Table) -> (Change, HookValue) {
         let column = table.capture[number]
         let before = old(column.hook).normalized(column.affinity)
         let after = updated(column.hook).normalized(column.affinity)
         if column.hasDefault, case .null = before, let defaultValue = table.columns[number].defaultValue {
-            if case .null = after { return .doubtful }
-            return after.isEqual(defaultValue) ? .doubtful : .changed
+            if case .null = after { return (.doubtful, after) }
+            return (after.isEqual(defaultValue) ? .doubtful : .changed, after)
         }
-        return before.isEqual(column.hook.oldReadsAsReal ? after.wholeNumberAsInteger : after) ? .unchanged : .changed
+        return (before.isEqual(column.hook.oldReadsAsReal ? after.wholeNumberAsInteger : after) ? .unchanged : .changed, after)
     }
 }

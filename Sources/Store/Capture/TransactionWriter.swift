@@ -61,7 +61,7 @@ struct TransactionWriter {
             }
             encode(row, table, into: &record)
             if !logsClocks || insertsAlone && !clocks.isOverlaid(table, rowid: row.rowid, buffer.bytes, row.key) {
-                try clocks.write(table, rowid: row.rowid, buffer.bytes, row.key, record: record)
+                try clocks.write(table, rowid: row.rowid, buffer.bytes, row.key, record: record, isNew: row.freshSequence != nil)
             } else {
                 withKey(row) { log.set(table, rowid: row.rowid, $0, record: record) }
             }

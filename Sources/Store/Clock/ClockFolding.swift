@@ -6,7 +6,7 @@ extension ClockTables {
     /// table write for each row that changed since the last time, however often it changed.
     func fold() throws(StoreError) {
         guard overlay.last > overlay.folded else { return }
-        for position in overlay.sortedPositions() { try fold(overlay.entries[position]) }
+        try fold(overlay.sortedPositions()[...])
         try finishFolding(through: overlay.last)
         overlay.restart(at: overlay.last)
     }
@@ -21,7 +21,7 @@ extension ClockTables {
         overlay.noteStep()
         var pass = overlay.pass ?? FoldPass(positions: overlay.sortedPositions(), end: overlay.last)
         let next = min(pass.positions.count, pass.done + max(1, limit))
-        for position in pass.positions[pass.done..<next] { try fold(overlay.entries[position]) }
+        try fold(pass.positions[pass.done..<next])
         pass.done = next
         overlay.pass = pass
         guard next == pass.positions.count else { return true }
@@ -30,12 +30,17 @@ extension ClockTables {
         return false
     }
 
-    private func fold(_ entry: ClockOverlay.Entry) throws(StoreError) {
-        // A table that is gone took its clocks along.
-        guard let table = catalog.table(withID: entry.table) else { return }
-        switch entry.kind {
-        case .rowidClock, .keyClock: try foldClock(entry, table)
-        case .tombstone: try foldTombstone(entry, table)
+    private func fold(_ positions: ArraySlice<Int>) throws(StoreError) {
+        var (last, newest): (Table?, Int64) = (nil, .min)
+        for position in positions {
+            let entry = overlay.entries[position]
+            // A table that is gone took its clocks along.
+            guard let table = catalog.table(withID: entry.table) else { continue }
+            if table !== last { (last, newest) = (table, try newestClock(table)) }
+            switch entry.kind {
+            case .rowidClock, .keyClock: try foldClock(entry, table, newest: newest)
+            case .tombstone: try foldTombstone(entry, table)
+            }
         }
     }
 
@@ -48,29 +53,39 @@ extension ClockTables {
         try Bookkeeping.writeMeta(connection, "folded", id)
     }
 
-    private func foldClock(_ entry: ClockOverlay.Entry, _ table: Table) throws(StoreError) {
-        let statement = try table.statements(entry.record.isEmpty ? .deleteClock : .writeClock)
-        if entry.kind == .rowidClock { try statement.bind(1, entry.rowid) } else { try bind(entry.key, to: statement, 1) }
-        if !entry.record.isEmpty { try bind(entry.record, to: statement, 2) }
-        try statement.run()
+    /// - Parameter newest: the highest rowid that the table has a clock of. Rows beyond it are new.
+    private func foldClock(_ entry: ClockOverlay.Entry, _ table: Table, newest: Int64) throws(StoreError) {
+        try overlay.bytes.withBytes { (all) throws(StoreError) in
+            let key = UnsafeRawBufferPointer(rebasing: all[entry.key])
+            if !entry.record.isEmpty {
+                let record = UnsafeRawBufferPointer(rebasing: all[entry.record])
+                return try put(table, rowid: entry.rowid, key, record, isNew: entry.kind == .rowidClock && entry.rowid > newest)
+            }
+            let statement = try table.statements(.deleteClock)
+            if entry.kind == .rowidClock { try statement.bind(1, entry.rowid) } else { try statement.bindBorrowed(1, blob: key) }
+            try statement.run()
+        }
+    }
+
+    /// The highest rowid that a table has a clock of.
+    private func newestClock(_ table: Table) throws(StoreError) -> Int64 {
+        guard table.keying != .packedKey else { return 0 }
+        let statement = try table.statements(.newestClock)
+        defer { statement.reset() }
+        return try statement.step() ? statement.integer(0) : .min
     }
 
     private func foldTombstone(_ entry: ClockOverlay.Entry, _ table: Table) throws(StoreError) {
-        let statement = try table.statements(entry.record.isEmpty ? .deleteTombstone : .writeTombstone)
-        try bind(entry.key, to: statement, 1)
         if !entry.record.isEmpty {
             let tombstone = try decodeTombstone(overlay.bytes[entry.record], table)
             guard let sentinel = tombstone.sentinel else { preconditionFailure("a tombstone has a sentinel") }
-            try statement.bind(2, tombstone.causalLength)
-            try statement.bind(3, sentinel.site)
-            try statement.bind(4, sentinel.version)
-            try statement.bind(5, sentinel.sequence)
+            return try put(table, tombstone: overlay.bytes, entry.key, causalLength: tombstone.causalLength, sentinel)
         }
-        try statement.run()
-    }
-
-    private func bind(_ range: Range<Int>, to statement: PreparedStatement, _ index: Int32) throws(StoreError) {
-        try statement.check(overlay.bytes.withUnsafeBytes { statement.bindBlob(index, UnsafeRawBufferPointer(rebasing: $0[range])) })
+        let statement = try table.statements(.deleteTombstone)
+        try overlay.bytes.withBytes { (all) throws(StoreError) in
+            try statement.bindBorrowed(1, blob: UnsafeRawBufferPointer(rebasing: all[entry.key]))
+            try statement.run()
+        }
     }
 
     /// Brings the overlay in line with what the connection sees: only what is new since the last time, or everything.

@@ -54,12 +54,34 @@ struct ClockTables {
         return table.current(decoded.clock)
     }
 
-    func write(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, record: [UInt8]) throws(StoreError) {
+    /// - Parameter isNew: the row probably has no clock yet. Decides what is tried first, not what comes of it.
+    func write(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, record: [UInt8], isNew: Bool) throws(StoreError) {
         try makeWay(for: table, rowid: rowid, bytes, key)
-        let statement = try table.statements(.writeClock)
-        try bindKey(statement, table, rowid: rowid, bytes, key)
-        try statement.bind(2, blob: record)
+        try bytes.withBytes { (all) throws(StoreError) in
+            try record.withBytes { (record) throws(StoreError) in
+                try put(table, rowid: rowid, UnsafeRawBufferPointer(rebasing: all[key]), record, isNew: isNew)
+            }
+        }
+    }
+
+    /// Writes a record to the table. An INSERT OR REPLACE would do, but SQLite opens a savepoint for each of them where there is an index,
+    /// such as a guard, and that costs more than the rest.
+    func put(
+        _ table: Table, rowid: Int64, _ key: UnsafeRawBufferPointer, _ record: UnsafeRawBufferPointer, isNew: Bool
+    ) throws(StoreError) {
+        if try put(table, rowid: rowid, key, record, isNew ? .insertClock : .updateClock) { return }
+        _ = try put(table, rowid: rowid, key, record, isNew ? .updateClock : .insertClock)
+    }
+
+    /// True when the statement had something to do.
+    private func put(
+        _ table: Table, rowid: Int64, _ key: UnsafeRawBufferPointer, _ record: UnsafeRawBufferPointer, _ kind: TableStatements.Kind
+    ) throws(StoreError) -> Bool {
+        let statement = try table.statements(kind)
+        if table.keying == .packedKey { try statement.bindBorrowed(1, blob: key) } else { try statement.bind(1, rowid) }
+        try statement.bindBorrowed(2, blob: record)
         try statement.run()
+        return sqlite3_changes(connection.handle) > 0
     }
 
     func delete(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) {
@@ -136,14 +158,33 @@ struct ClockTables {
         _ table: Table, _ bytes: [UInt8], _ key: Range<Int>, causalLength: UInt64, _ sentinel: SentinelClock
     ) throws(StoreError) {
         try makeWayForTombstone(table, bytes, key)
-        let statement = try table.statements(.writeTombstone)
-        try bindPacked(statement, bytes, key)
+        try put(table, tombstone: bytes, key, causalLength: causalLength, sentinel)
+        table.mayHaveTombstones = true
+    }
+
+    /// Writes a tombstone to the table, as `put` does a clock.
+    func put(
+        _ table: Table, tombstone bytes: [UInt8], _ key: Range<Int>, causalLength: UInt64, _ sentinel: SentinelClock
+    ) throws(StoreError) {
+        try bytes.withBytes { (all) throws(StoreError) in
+            let key = UnsafeRawBufferPointer(rebasing: all[key])
+            if try put(table, tombstone: key, causalLength, sentinel, .insertTombstone) { return }
+            _ = try put(table, tombstone: key, causalLength, sentinel, .updateTombstone)
+        }
+    }
+
+    private func put(
+        _ table: Table, tombstone key: UnsafeRawBufferPointer, _ causalLength: UInt64, _ sentinel: SentinelClock,
+        _ kind: TableStatements.Kind
+    ) throws(StoreError) -> Bool {
+        let statement = try table.statements(kind)
+        try statement.bindBorrowed(1, blob: key)
         try statement.bind(2, causalLength)
         try statement.bind(3, sentinel.site)
         try statement.bind(4, sentinel.version)
         try statement.bind(5, sentinel.sequence)
         try statement.run()
-        table.mayHaveTombstones = true
+        return sqlite3_changes(connection.handle) > 0
     }
 
     func deleteTombstone(_ table: Table, _ bytes: [UInt8], _ key: Range<Int>) throws(StoreError) {
@@ -157,5 +198,13 @@ struct ClockTables {
         let found = bytes.withUnsafeBytes { overlay.tombstone(table, UnsafeRawBufferPointer(rebasing: $0[key]), hash: nil) }
         if case .unknown = found { return }
         try fold()
+    }
+}
+
+extension [UInt8] {
+    /// `withUnsafeBytes`, with the errors that the body throws.
+    @inline(__always)
+    func withBytes<Result, Failure>(_ body: (UnsafeRawBufferPointer) throws(Failure) -> Result) throws(Failure) -> Result {
+        try withUnsafeBufferPointer { (bytes) throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
     }
 }

@@ -20,8 +20,12 @@ final class Connection {
     /// tries to write fails while it compiles the statement, with an error that says why.
     static let guardFunction = "this_table_is_replicated_and_written_only_through_patina"
 
-    /// - Parameter definesGuard: for a connection that has to evaluate the guard indexes without writing, as a check does.
-    init(_ location: StoreLocation, readOnly: Bool, userStatementLimit: Int, definesGuard: Bool = false) throws(StoreError) {
+    /// - Parameters:
+    ///   - definesGuard: for a connection that has to evaluate the guard indexes without writing, as a check does.
+    ///   - joinsLogWrites: a transaction's pages reach a database file's log in one system call; for the connection that writes.
+    init(
+        _ location: StoreLocation, readOnly: Bool, userStatementLimit: Int, definesGuard: Bool = false, joinsLogWrites: Bool = false
+    ) throws(StoreError) {
         var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
         let path: String
         var vfs: String?
@@ -29,6 +33,7 @@ final class Connection {
         case .file(let file):
             path = file
             name = file
+            if joinsLogWrites { vfs = LogWriterVFS.standard?.name }
             flags |= readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
         case .immutable(let file):
             path = "file:\(Self.percentEncoded(file))?immutable=1"
@@ -221,7 +226,7 @@ final class Connection {
 
 /// The statements that every transaction runs.
 enum FrequentStatement: Int, CaseIterable {
-    case begin, commit, dataVersion, enlist, insertVersion
+    case begin, commit, dataVersion, enlist, insertVersion, replaceVersion
 
     var sql: String {
         switch self {
@@ -229,7 +234,8 @@ enum FrequentStatement: Int, CaseIterable {
         case .commit: "COMMIT"
         case .dataVersion: "PRAGMA data_version"
         case .enlist: SavepointModule.enlist
-        case .insertVersion: "INSERT OR REPLACE INTO __patina_versions VALUES (?1, ?2, ?3, ?4, ?5)"
+        case .insertVersion: "INSERT OR IGNORE INTO __patina_versions VALUES (?1, ?2, ?3, ?4, ?5)"
+        case .replaceVersion: "INSERT OR REPLACE INTO __patina_versions VALUES (?1, ?2, ?3, ?4, ?5)"
         }
     }
 }

@@ -6,6 +6,8 @@ final class PreparedStatement {
     let handle: OpaquePointer
     /// Keeps the connection open for as long as the statement lives.
     let connection: Connection
+    /// The columns that the statement may change, for a user's statement; nil: any.
+    var updates: UpdatedColumns?
 
     init(_ handle: OpaquePointer, _ connection: Connection) {
         self.handle = handle
@@ -52,16 +54,18 @@ final class PreparedStatement {
         if code != SQLITE_OK { try check(code) }
     }
 
+    /// Binds without a copy: the bytes have to stay where they are until the statement has run.
+    func bindBorrowed(_ index: Int32, blob bytes: UnsafeRawBufferPointer) throws(StoreError) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return try check(sqlite3_bind_zeroblob(handle, index, 0)) }
+        let code = sqlite3_bind_blob64(handle, index, base, UInt64(bytes.count), nil)
+        if code != SQLITE_OK { try check(code) }
+    }
+
     /// Lets go of what `bindBorrowed` bound.
     func forgetBorrowed() { sqlite3_clear_bindings(handle) }
 
     func bind(_ index: Int32, blob: [UInt8]) throws(StoreError) {
         try check(blob.withUnsafeBytes { bytes in bindBlob(index, bytes) })
-    }
-
-    func bind(_ index: Int32, optionalBlob blob: [UInt8]?) throws(StoreError) {
-        guard let blob else { return try check(sqlite3_bind_null(handle, index)) }
-        try bind(index, blob: blob)
     }
 
     func bind(_ index: Int32, text: String) throws(StoreError) { try bindText(index, Array(text.utf8)) }

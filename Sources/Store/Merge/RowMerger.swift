@@ -98,7 +98,7 @@ struct RowMerger {
         guard let rowid = local.rowid else { preconditionFailure("a live row has a rowid") }
         ClockRecord.encode(
             table.recorded(local.clock), hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: hash) : nil, into: &record)
-        try clocks.write(table, rowid: rowid, row.key, keyRange, record: record)
+        try clocks.write(table, rowid: rowid, row.key, keyRange, record: record, isNew: decision.action == .insert)
         row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
     }
 
@@ -138,7 +138,7 @@ struct RowMerger {
         let rowid = table.keying == .packedKey ? 0 : sqlite3_last_insert_rowid(insert.connection.handle)
         ClockRecord.encodeInserted(
             row.cells, site: site, version: version, hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: hash) : nil, into: &record)
-        try clocks.write(table, rowid: rowid, row.key, keyRange, record: record)
+        try clocks.write(table, rowid: rowid, row.key, keyRange, record: record, isNew: true)
         row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
         impact += row.cells.count
         return true

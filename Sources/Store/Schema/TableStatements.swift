@@ -14,8 +14,8 @@ final class TableStatements {
     private var partialUpdates: [[Int]: PreparedStatement] = [:]
 
     enum Kind: Int, CaseIterable {
-        case readClock, writeClock, deleteClock, readTombstone, writeTombstone, deleteTombstone, findRow, readValues, readForSync,
-            insertWhole, insertUnlessThere, deleteRow
+        case readClock, newestClock, insertClock, updateClock, deleteClock, readTombstone, insertTombstone, updateTombstone,
+            deleteTombstone, findRow, readValues, readForSync, insertWhole, insertUnlessThere, deleteRow
     }
 
     func drop() {
@@ -88,10 +88,13 @@ struct TableSQL {
     func callAsFunction(_ kind: TableStatements.Kind) -> String {
         switch kind {
         case .readClock: return "SELECT clock FROM \(clock) WHERE key = ?1"
-        case .writeClock: return "INSERT OR REPLACE INTO \(clock) VALUES (?1, ?2)"
+        case .newestClock: return "SELECT key FROM \(clock) ORDER BY key DESC LIMIT 1"
+        case .insertClock: return "INSERT OR IGNORE INTO \(clock) VALUES (?1, ?2)"
+        case .updateClock: return "UPDATE \(clock) SET clock = ?2 WHERE key = ?1"
         case .deleteClock: return "DELETE FROM \(clock) WHERE key = ?1"
         case .readTombstone: return "SELECT length, site, version, sequence FROM \(tombstone) WHERE key = ?1"
-        case .writeTombstone: return "INSERT OR REPLACE INTO \(tombstone) VALUES (?1, ?2, ?3, ?4, ?5)"
+        case .insertTombstone: return "INSERT OR IGNORE INTO \(tombstone) VALUES (?1, ?2, ?3, ?4, ?5)"
+        case .updateTombstone: return "UPDATE \(tombstone) SET length = ?2, site = ?3, version = ?4, sequence = ?5 WHERE key = ?1"
         case .deleteTombstone: return "DELETE FROM \(tombstone) WHERE key = ?1"
         case .insertWhole: return insert(Array(columns.indices))
         case .deleteRow: return "DELETE FROM \(table) WHERE \(whereRow)"

@@ -47,6 +47,8 @@ public final class Store {
     let reservation: ReservationFile?
     private var isCommitting = false
     private var dataVersion: Int64
+    /// SQLite's count of changes, ours included, after our last commit.
+    private var pagerVersion: UInt32 = 0
     private var lock: DatabaseLock?
     private var isClosed = false
 
@@ -179,7 +181,7 @@ public final class Store {
             let result = try body()
             context.phase = .own
             isCommitting = true
-            try connection.statement(.commit).run()
+            try commitWriting()
             isCommitting = false
             return result
         } catch {
@@ -205,10 +207,19 @@ public final class Store {
         try noticeOtherWriters()
     }
 
+    func commitWriting() throws(StoreError) {
+        try connection.statement(.commit).run()
+        pagerVersion = connection.pagerVersion
+    }
+
     /// Somebody else committed, past the guards: what we know from reading earlier may be stale.
     private func noticeOtherWriters() throws(StoreError) {
         // Where nobody needs to be kept from writing, nobody writes.
         guard options.guardsTables else { return }
+        // Also moves with our own commits, so that it can only say that nothing has happened; but that it says at once.
+        let now = connection.pagerVersion
+        guard now != pagerVersion else { return }
+        pagerVersion = now
         let version = try Self.readDataVersion(connection)
         guard version != dataVersion else { return }
         dataVersion = version

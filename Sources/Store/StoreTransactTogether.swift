@@ -120,7 +120,7 @@ private struct TransactionGroup {
     mutating func commit() {
         guard !uncommitted.isEmpty else { return }
         do throws(StoreError) {
-            try store.connection.statement(.commit).run()
+            try store.commitWriting()
         } catch {
             store.burnVersion()
             store.connection.rollBack()

@@ -62,8 +62,8 @@ struct SimMutants: ParsableCommand {
         commandName: "mutants",
         abstract: "Mistakes that show whether checks find them.",
         discussion: """
-            With scenarios that name mutants, such as scenarios/negative/*.toml, runs each with each of its own until it fails, and prints a \
-            table. Exit code 1: a mutant survived.
+            With scenarios that name mutants, such as scenarios/negative/*.toml, runs each with each of its own until it fails, and prints \
+            a table. Exit code 1: a mutant survived.
             """)
 
     @Argument(help: ArgumentHelp("Scenarios with a line \"# mutants: NAME, NAME\".", valueName: "file"))

@@ -56,6 +56,21 @@ struct CaptureTests {
         #expect(try store.run("UPDATE t SET v = 2.0").version == 3)
     }
 
+    @Test("capture: an UPDATE is seen in the columns that it names, however it names them", arguments: ["", " WITHOUT ROWID"])
+    func namedColumns(suffix: String) throws {
+        let store = try replicate(
+            "named\(suffix.count)", schema: "CREATE TABLE t (id TEXT NOT NULL PRIMARY KEY, v, w DEFAULT 4, Größe)\(suffix)",
+            [
+                ["INSERT INTO t VALUES ('a', 1, 2, 3), ('b', 4, 5, 6)"], ["UPDATE T SET V = 10 WHERE ID = 'a'"],
+                ["UPDATE t SET (w, \"Größe\") = (SELECT 11, 12) WHERE id = 'a'"],
+                ["UPDATE t AS x SET w = y.v FROM t AS y WHERE y.id = 'b' AND x.id = 'a'"],
+                ["INSERT INTO t VALUES ('b', 0, 0, 0) ON CONFLICT DO UPDATE SET [v] = 13, w = excluded.w"],
+                ["UPDATE t SET w = w, id = id", "UPDATE t SET id = 'c', v = 14 WHERE id = 'b'"],
+            ])
+        defer { store.close() }
+        #expect(try store.text("SELECT * FROM t ORDER BY id") == ["a|10|4|12", "c|14|0|6"])
+    }
+
     @Test("capture: generated columns shift nothing (rowid table, WITHOUT ROWID table)", arguments: ["", " WITHOUT ROWID"])
     func generatedColumns(suffix: String) throws {
         let schema = """

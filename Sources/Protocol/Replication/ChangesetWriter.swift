@@ -1,6 +1,13 @@
 /// Builds the body of a chunk row by row (`docs/wire-format.md`), from values that are encoded already.
 public struct ChangesetWriter: Sendable {
-    private var tables: [Changeset.Table] = []
+    /// The description of a table: its name, and so far its columns, as they travel.
+    private struct Description {
+        let name: [UInt8]
+        var columns: [UInt8]
+        var columnCount: Int
+    }
+
+    private var tables: [Description] = []
     private var rows: [UInt8] = []
     private var rowCount = 0
     private var headerBytes = 0
@@ -15,17 +22,34 @@ public struct ChangesetWriter: Sendable {
     public var omitted: [Changeset.Table] = []
 
     /// Adds a table and returns its index in the body. Names must not repeat.
-    public mutating func addTable(named name: String) -> Int {
-        tables.append(Changeset.Table(name: name, columns: []))
-        headerBytes += name.utf8.count + 2
-        return tables.count - 1
-    }
+    public mutating func addTable(named name: String) -> Int { addTable(encodedName: Self.encodedName(name)) }
 
     /// Adds a column to a table and returns its index there. Names must not repeat within a table.
     public mutating func addColumn(named name: String, table: Int) -> Int {
-        tables[table].columns.append(name)
-        headerBytes += name.utf8.count + 1
-        return tables[table].columns.count - 1
+        addColumn(encodedName: Self.encodedName(name), table: table)
+    }
+
+    /// A name as it travels, for whoever adds it to many bodies.
+    public static func encodedName(_ name: String) -> [UInt8] {
+        var bytes: [UInt8] = []
+        appendVarint(UInt64(name.utf8.count), to: &bytes)
+        bytes.append(contentsOf: name.utf8)
+        return bytes
+    }
+
+    /// As `addTable(named:)`, together with columns, whose encoded names follow each other in `encodedColumns`.
+    public mutating func addTable(encodedName name: [UInt8], encodedColumns: [UInt8] = [], columnCount: Int = 0) -> Int {
+        tables.append(Description(name: name, columns: encodedColumns, columnCount: columnCount))
+        headerBytes += name.count + encodedColumns.count + 1
+        return tables.count - 1
+    }
+
+    /// As `addColumn(named:table:)`.
+    public mutating func addColumn(encodedName name: [UInt8], table: Int) -> Int {
+        tables[table].columns.append(contentsOf: name)
+        tables[table].columnCount += 1
+        headerBytes += name.count
+        return tables[table].columnCount - 1
     }
 
     /// Adds a row. `values` holds the values of `cells` in their order, each as `ValueCodec` encodes it.
@@ -71,30 +95,26 @@ public struct ChangesetWriter: Sendable {
         var body: [UInt8] = []
         body.reserveCapacity(byteCount + 8)
         body.append(ChangesetCodec.format)
-        append(tables, to: &body)
+        appendVarint(UInt64(tables.count), to: &body)
+        for table in tables {
+            body.append(contentsOf: table.name)
+            appendVarint(UInt64(table.columnCount), to: &body)
+            body.append(contentsOf: table.columns)
+        }
         appendVarint(UInt64(rowCount), to: &body)
         body.append(contentsOf: rows)
         guard !omitted.isEmpty else { return body }
         var field: [UInt8] = []
-        append(omitted, to: &field)
+        appendVarint(UInt64(omitted.count), to: &field)
+        for table in omitted {
+            field.append(contentsOf: Self.encodedName(table.name))
+            appendVarint(UInt64(table.columns.count), to: &field)
+            for column in table.columns { field.append(contentsOf: Self.encodedName(column)) }
+        }
         appendVarint(ChangesetCodec.omittedField, to: &body)
         appendVarint(UInt64(field.count), to: &body)
         body.append(contentsOf: field)
         return body
-    }
-
-    private func append(_ tables: [Changeset.Table], to body: inout [UInt8]) {
-        appendVarint(UInt64(tables.count), to: &body)
-        for table in tables {
-            appendName(table.name, to: &body)
-            appendVarint(UInt64(table.columns.count), to: &body)
-            for column in table.columns { appendName(column, to: &body) }
-        }
-    }
-
-    private func appendName(_ name: String, to body: inout [UInt8]) {
-        appendVarint(UInt64(name.utf8.count), to: &body)
-        body.append(contentsOf: name.utf8)
     }
 }
 

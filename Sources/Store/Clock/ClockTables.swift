@@ -56,12 +56,19 @@ struct ClockTables {
 
     /// - Parameter isNew: the row probably has no clock yet. Decides what is tried first, not what comes of it.
     func write(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, record: [UInt8], isNew: Bool) throws(StoreError) {
-        try makeWay(for: table, rowid: rowid, bytes, key)
         try bytes.withBytes { (all) throws(StoreError) in
             try record.withBytes { (record) throws(StoreError) in
-                try put(table, rowid: rowid, UnsafeRawBufferPointer(rebasing: all[key]), record, isNew: isNew)
+                try write(table, rowid: rowid, key: UnsafeRawBufferPointer(rebasing: all[key]), record: record, isNew: isNew)
             }
         }
+    }
+
+    /// As above, with the packed key and the record wherever they are.
+    func write(
+        _ table: Table, rowid: Int64, key: UnsafeRawBufferPointer, record: UnsafeRawBufferPointer, isNew: Bool
+    ) throws(StoreError) {
+        if case .unknown = overlay.clock(table, rowid: rowid, key, hash: nil) {} else { try fold() }
+        try put(table, rowid: rowid, key, record, isNew: isNew)
     }
 
     /// Writes a record to the table. An INSERT OR REPLACE would do, but SQLite opens a savepoint for each of them where there is an index,

@@ -187,6 +187,13 @@ final class Connection {
 
     // MARK: State and errors
 
+    /// Changes whenever the database does, by whomever; valid within a transaction and right after one.
+    var pagerVersion: UInt32 {
+        var version: UInt32 = 0
+        sqlite3_file_control(handle, "main", SQLITE_FCNTL_DATA_VERSION, &version)
+        return version
+    }
+
     var isInTransaction: Bool { sqlite3_get_autocommit(handle) == 0 }
 
     /// Ends the transaction, if one is open, and takes back what it did.

@@ -18,7 +18,10 @@ final class PreparedStatement {
 
     // MARK: Binding. Indexes count from 1. A failure to bind is a defect of ours or a value over SQLite's size limit.
 
-    func bind(_ index: Int32, _ value: Int64) throws(StoreError) { try check(sqlite3_bind_int64(handle, index, value)) }
+    func bind(_ index: Int32, _ value: Int64) throws(StoreError) {
+        let code = sqlite3_bind_int64(handle, index, value)
+        if code != SQLITE_OK { try check(code) }
+    }
     func bind(_ index: Int32, _ value: UInt64) throws(StoreError) { try bind(index, Int64(bitPattern: value)) }
     func bind(_ index: Int32, _ value: Int) throws(StoreError) { try bind(index, Int64(value)) }
 
@@ -58,6 +61,14 @@ final class PreparedStatement {
     func bindBorrowed(_ index: Int32, blob bytes: UnsafeRawBufferPointer) throws(StoreError) {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return try check(sqlite3_bind_zeroblob(handle, index, 0)) }
         let code = sqlite3_bind_blob64(handle, index, base, UInt64(bytes.count), nil)
+        if code != SQLITE_OK { try check(code) }
+    }
+
+    /// As above.
+    func bindBorrowed(_ index: Int32, text bytes: UnsafeRawBufferPointer) throws(StoreError) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return try check(sqlite3_bind_text(handle, index, "", 0, nil)) }
+        let code = sqlite3_bind_text64(
+            handle, index, base.assumingMemoryBound(to: CChar.self), UInt64(bytes.count), nil, UInt8(SQLITE_UTF8))
         if code != SQLITE_OK { try check(code) }
     }
 

@@ -46,12 +46,16 @@ struct RowMerger {
         do throws(StoreError) {
             try mergeRow(row, table, key, existence)
         } catch {
-            switch error {
-            case .sqlite(let code, let message, _) where [SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_TOOBIG].contains(code & 0xFF):
-                throw .constraint("table \(table.name): \(message)")
-            case .statementRefused(let message, _): throw .constraint(message)
-            default: throw .store(error)
-            }
+            throw Self.failure(error, table)
+        }
+    }
+
+    private static func failure(_ error: StoreError, _ table: Table) -> MergeFailure {
+        switch error {
+        case .sqlite(let code, let message, _) where [SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_TOOBIG].contains(code & 0xFF):
+            .constraint("table \(table.name): \(message)")
+        case .statementRefused(let message, _): .constraint(message)
+        default: .store(error)
         }
     }
 
@@ -141,6 +145,55 @@ struct RowMerger {
         try clocks.write(table, rowid: rowid, row.key, keyRange, record: record, isNew: true)
         row.key.withUnsafeBytes { keys.addRow(table, rowid: rowid, key: $0) }
         impact += row.cells.count
+        return true
+    }
+
+    /// Inserts the rows of a version that has nothing but inserted rows, as long as none of them is there or was. Returns how many it
+    /// inserted: the rest needs a closer look.
+    mutating func insert(_ inserted: InsertedRows) throws(MergeFailure) -> Int {
+        guard window == nil else { return 0 }
+        let table = inserted.table
+        do throws(StoreError) {
+            let statement = try table.statements(.insertUnlessThere)
+            defer { statement.forgetBorrowed() }
+            var done = 0
+            while done < inserted.rows.count {
+                let start = done
+                let body = inserted.rows[start].body
+                try inserted.bodies[body].withBytes { (bytes) throws(StoreError) in
+                    while done < inserted.rows.count, inserted.rows[done].body == body,
+                        try insert(inserted.rows[done], bytes, table, statement)
+                    { done += 1 }
+                }
+                if done == start || done < inserted.rows.count && inserted.rows[done].body == body { break }
+            }
+            return done
+        } catch {
+            throw Self.failure(error, table)
+        }
+    }
+
+    /// False, and nothing happened, when there is or was a row with its key.
+    private mutating func insert(
+        _ row: InsertedRows.Row, _ body: UnsafeRawBufferPointer, _ table: Table, _ statement: PreparedStatement
+    ) throws(StoreError) -> Bool {
+        let key = UnsafeRawBufferPointer(rebasing: body[row.key])
+        if table.mayHaveTombstones {
+            let copy = Array(key)
+            if try clocks.readTombstone(table, copy, 0..<copy.count) != nil { return false }
+        }
+        try InsertedRows.bind(row, body, of: table, to: statement)
+        try statement.run()
+        guard sqlite3_changes(clocks.connection.handle) > 0 else { return false }
+        let rowid = table.keying == .packedKey ? 0 : sqlite3_last_insert_rowid(clocks.connection.handle)
+        ClockRecord.encodeFresh(
+            columns: table.columns.count, sequence: row.sequence, site: site, version: version, causalLength: 1, sentinel: nil,
+            hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: keyHash(key)) : nil, into: &record)
+        try record.withBytes { (record) throws(StoreError) in
+            try clocks.write(table, rowid: rowid, key: key, record: record, isNew: true)
+        }
+        keys.addRow(table, rowid: rowid, key: key)
+        impact += table.columns.count
         return true
     }
 

@@ -72,26 +72,25 @@ struct ApplyBatch {
     /// Merges a version of which all pieces are there at once, without buffering any of them. False, and nothing happened, when that is not
     /// the plain case: the pieces are then to be applied one by one.
     mutating func applyTogether(_ pieces: ArraySlice<Chunk>) throws(StoreError) -> Bool {
-        guard pieces.count > 1, !usesSavepoints, let last = pieces.last, last.id.version <= Bookkeeping.lastVersion,
+        guard !usesSavepoints, let last = pieces.last, last.id.version <= Bookkeeping.lastVersion,
             last.id.lastSequence < CellRun.counterLimit, store.ledger[last.id.actor]?.partials[last.id.version] == nil,
             pieces.allSatisfy({ $0.id.lastSequence == last.id.lastSequence && !store.ledger.contains($0.id) })
         else { return false }
         var received = IntervalSet()
         for piece in pieces { received.insert(piece.id.sequences) }
         guard received.contains(0...last.id.lastSequence) else { return false }
+        let inserted = InsertedRows(pieces, catalog: store.catalog)
+        guard inserted != nil || pieces.count > 1 else { return false }
         do throws(MergeFailure) {
             var assembled = AssembledVersion()
-            do throws(MergeFailure) {
-                for piece in pieces {
-                    let changeset = try Self.decode(piece)
-                    guard try store.claimed(by: changeset, of: piece.id) == nil else { return false }
-                    try assembled.add(changeset, of: piece.id, catalog: store.catalog, isWhole: true)
-                }
-            } catch {
-                return false
-            }
+            // Decoded only when it must be.
+            if inserted == nil, !assemble(pieces, &assembled) { return false }
             let site = try inStore { () throws(StoreError) in try store.sites.makeOrdinal(of: last.id.actor, store.connection) }
-            try finish(&assembled, last, site, hadPartial: false)
+            if let inserted {
+                try finish(inserted, pieces, last, site)
+            } else {
+                try finish(&assembled, last, site, hadPartial: false)
+            }
             return true
         } catch {
             switch error {
@@ -101,6 +100,20 @@ struct ApplyBatch {
                 outcome = .constraintFailed
                 throw .statementRefused(message: reason, sql: "")
             }
+        }
+    }
+
+    /// Puts the pieces of a version together. False when they are not the plain case.
+    private func assemble(_ pieces: ArraySlice<Chunk>, _ assembled: inout AssembledVersion) -> Bool {
+        do throws(MergeFailure) {
+            for piece in pieces {
+                let changeset = try Self.decode(piece)
+                guard try store.claimed(by: changeset, of: piece.id) == nil else { return false }
+                try assembled.add(changeset, of: piece.id, catalog: store.catalog, isWhole: true)
+            }
+            return true
+        } catch {
+            return false
         }
     }
 
@@ -204,6 +217,37 @@ struct ApplyBatch {
         store.clock.observe(chunk.timestamp, wall: store.options.wallClock())
     }
 
+    /// Merges a version of inserted rows: without decoding it, unless one of the rows is there already.
+    private mutating func finish(_ inserted: InsertedRows, _ pieces: ArraySlice<Chunk>, _ last: Chunk, _ site: Int) throws(MergeFailure) {
+        var merger = RowMerger(catalog: store.catalog, clocks: store.clocks, site: site, version: last.id.version)
+        merger.reversesTies = store.options.reversesTies
+        merger.window = store.tombstoneWindow(written: last.timestamp)
+        let done = try merger.insert(inserted)
+        if done < inserted.rows.count {
+            var assembled = AssembledVersion()
+            guard assemble(pieces, &assembled) else { throw .refused("the chunks of a version do not fit each other") }
+            // A key that comes twice was put together: then the rows that are inserted meet themselves, which changes nothing.
+            let rest = assembled.rows.count == inserted.rows.count ? assembled.rows[done...] : assembled.rows[...]
+            for row in rest { try merger.merge(row.change, into: row.table, key: row.key, existence: row.existence) }
+        }
+        if !merger.keys.isEmpty { try writeVersion(merger, last, site, rows: inserted.rows.count) }
+        complete(last.id.actor, site, last.id.version...last.id.version)
+        store.clock.observe(last.timestamp, wall: store.options.wallClock())
+    }
+
+    /// Writes the row of a merged version, and the pages of its key list if it has so many rows.
+    private func writeVersion(_ merger: RowMerger, _ chunk: Chunk, _ site: Int, rows: Int) throws(MergeFailure) {
+        try inStore { () throws(StoreError) in
+            var stored = StoredVersion(
+                actor: chunk.id.actor, site: site, version: chunk.id.version, timestamp: chunk.timestamp,
+                lastSequence: chunk.id.lastSequence, keys: merger.keys.finish())
+            if rows > KeyPages.rowLimit { stored.keys = try KeyPages.write(stored, clocks: store.clocks) }
+            try Bookkeeping.insertVersion(
+                store.connection, site: site, version: stored.version, timestamp: stored.timestamp, lastSequence: stored.lastSequence,
+                keys: stored.keys)
+        }
+    }
+
     /// Keeps a chunk until the rest of its version, or the schema for it, is there.
     private mutating func hold(_ chunk: Chunk, _ claimed: IntervalSet?, _ site: Int, waitsFor reason: String?) throws(MergeFailure) {
         try store.countWaiting(chunk, site: site, reason: reason)
@@ -222,19 +266,13 @@ struct ApplyBatch {
         merger.reversesTies = store.options.reversesTies
         merger.window = store.tombstoneWindow(written: chunk.timestamp)
         for row in version.rows { try merger.merge(row.change, into: row.table, key: row.key, existence: row.existence) }
-        try inStore { () throws(StoreError) in
-            if hadPartial { try Bookkeeping.deleteChunks(store.connection, site: site, chunk.id.version...chunk.id.version) }
-            // A version that lost every cell has nothing to serve: it is complete, and empty.
-            if !merger.keys.isEmpty || !version.lost.isEmpty {
-                var stored = StoredVersion(
-                    actor: chunk.id.actor, site: site, version: chunk.id.version, timestamp: chunk.timestamp,
-                    lastSequence: chunk.id.lastSequence, keys: merger.keys.finish())
-                if version.rows.count > KeyPages.rowLimit { stored.keys = try KeyPages.write(stored, clocks: store.clocks) }
-                try Bookkeeping.insertVersion(
-                    store.connection, site: site, version: stored.version, timestamp: stored.timestamp, lastSequence: stored.lastSequence,
-                    keys: stored.keys)
+        if hadPartial {
+            try inStore { () throws(StoreError) in
+                try Bookkeeping.deleteChunks(store.connection, site: site, chunk.id.version...chunk.id.version)
             }
         }
+        // A version that lost every cell has nothing to serve: it is complete, and empty.
+        if !merger.keys.isEmpty || !version.lost.isEmpty { try writeVersion(merger, chunk, site, rows: version.rows.count) }
     }
 
     private mutating func withSavepoint(_ body: (inout ApplyBatch) throws(MergeFailure) -> Void) throws(MergeFailure) {

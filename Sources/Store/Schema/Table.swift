@@ -58,6 +58,12 @@ final class Table {
     /// The same columns as capture sees them.
     let keyCapture: [CaptureColumn]
     let capture: [CaptureColumn]
+    /// The names of the table and of its columns as they travel; the latter also one behind the other.
+    let wireName: [UInt8]
+    let wireColumns: [[UInt8]]
+    let allWireColumns: [UInt8]
+    /// 0, 1, 2… for each column.
+    let columnOrder: [Int]
     /// Column numbers by name.
     let columnNumbers: [String: Int]
     /// The numbers by which clock records know the columns, in the order of `columns`; nil as long as they are the same, which is
@@ -87,6 +93,10 @@ final class Table {
         recordNumbers = description.recordNumbers
         columnsByRecordNumber = description.columnsByRecordNumber
         rowidName = description.rowidName
+        wireName = description.wireName
+        wireColumns = description.wireColumns
+        allWireColumns = description.allWireColumns
+        columnOrder = description.columnOrder
         self.mayHaveTombstones = mayHaveTombstones
         self.description = description
         statements = TableStatements(connection: connection, sql: description.sql)

@@ -1,3 +1,5 @@
+import PatinaProtocol
+
 /// What is known of a replicated table without a look at its rows: the same in every database with the same schema.
 struct TableDescription: Sendable {
     let id: Int64
@@ -7,6 +9,10 @@ struct TableDescription: Sendable {
     let columns: [Column]
     let keyCapture: [CaptureColumn]
     let capture: [CaptureColumn]
+    let wireName: [UInt8]
+    let wireColumns: [[UInt8]]
+    let allWireColumns: [UInt8]
+    let columnOrder: [Int]
     let columnNumbers: [String: Int]
     let recordNumbers: [Int]?
     let columnsByRecordNumber: [Int]
@@ -27,6 +33,10 @@ struct TableDescription: Sendable {
         self.columns = columns
         keyCapture = keyColumns.map { CaptureColumn(hook: $0.hook, affinity: $0.affinity, hasDefault: false) }
         capture = columns.map { CaptureColumn(hook: $0.hook, affinity: $0.affinity, hasDefault: $0.defaultValue != nil) }
+        wireName = ChangesetWriter.encodedName(name)
+        wireColumns = columns.map { ChangesetWriter.encodedName($0.name) }
+        allWireColumns = Array(wireColumns.joined())
+        columnOrder = Array(columns.indices)
         self.rowidName = rowidName
         var byName: [String: Int] = [:]
         for (number, column) in columns.enumerated() { byName[column.name] = number }

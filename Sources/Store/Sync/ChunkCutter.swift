@@ -92,8 +92,7 @@ struct ChunkCutter {
         let size = Self.rowBytes + key.count + 3 * columns + values.count
         if columns > 0, size <= chunkBytes, let first = Self.first(sentinel, sequence) {
             if writer.byteCount + size > chunkBytes, !writer.isEmpty { cut(before: first) }
-            let wire = wireIndex(table, index)
-            for column in 0..<columns where !wireTables[wire].isInOrder { addColumn(column, table, wire) }
+            let wire = wholeWireIndex(table, index)
             if wireTables[wire].isInOrder {
                 writer.appendInsertedRow(
                     table: wire, key: key, causalLength: causalLength, sentinelSequence: sentinel, columns: columns, sequence: sequence,
@@ -120,12 +119,23 @@ struct ChunkCutter {
     private mutating func wireIndex(_ table: Table, _ index: Int) -> Int {
         if let known = wireTables.lastIndex(where: { $0.table == index }) { return known }
         wireTables.append(WireTable(table: index, columns: Array(repeating: -1, count: table.columns.count)))
-        return writer.addTable(named: table.name)
+        return writer.addTable(encodedName: table.wireName)
+    }
+
+    /// The place of a table in the chunk, with all of its columns.
+    private mutating func wholeWireIndex(_ table: Table, _ index: Int) -> Int {
+        if let known = wireTables.lastIndex(where: { $0.table == index }) {
+            for column in table.columnOrder where !wireTables[known].isInOrder { addColumn(column, table, known) }
+            return known
+        }
+        wireTables.append(WireTable(table: index, columns: table.columnOrder, isInOrder: true))
+        return writer.addTable(
+            encodedName: table.wireName, encodedColumns: table.allWireColumns, columnCount: table.columnOrder.count)
     }
 
     private mutating func addColumn(_ column: Int, _ table: Table, _ wire: Int) {
         if wireTables[wire].columns[column] < 0 {
-            wireTables[wire].columns[column] = writer.addColumn(named: table.columns[column].name, table: wire)
+            wireTables[wire].columns[column] = writer.addColumn(encodedName: table.wireColumns[column], table: wire)
         }
         guard column == table.columns.count - 1, !wireTables[wire].isInOrder else { return }
         wireTables[wire].isInOrder = wireTables[wire].columns.indices.allSatisfy { wireTables[wire].columns[$0] == $0 }

@@ -1,3 +1,4 @@
+import CSQLite
 import Glibc
 import PatinaStore
 
@@ -41,6 +42,8 @@ struct Options {
 enum StoreBenchmark {
     static func main() throws {
         let options = Options(Array(CommandLine.arguments.dropFirst()))
+        // As a store does when it is the first to use SQLite; here plain SQLite is, and is to gain by it as well.
+        _ = patina_sqlite3_config_memstatus(0)
         let directory = Directory(below: options.directory)
         defer { directory.remove() }
         let writes = LocalWrites(directory: directory, options: options)

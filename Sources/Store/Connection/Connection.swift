@@ -20,10 +20,6 @@ final class Connection {
     /// tries to write fails while it compiles the statement, with an error that says why.
     static let guardFunction = "this_table_is_replicated_and_written_only_through_patina"
 
-    /// SQLite counts the bytes that it has allocated under a lock that all threads share, for statistics that nobody reads. Has no effect when
-    /// somebody has used SQLite in this process before us.
-    private static let prepareLibrary: Void = { _ = patina_sqlite3_config_memstatus(0) }()
-
     /// - Parameters:
     ///   - definesGuard: for a connection that has to evaluate the guard indexes without writing, as a check does.
     ///   - joinsLogWrites: a transaction's pages reach a database file's log in one system call; for the connection that writes.

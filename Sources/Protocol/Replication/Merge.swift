@@ -69,7 +69,8 @@ public struct MergeDecision: Hashable, Sendable {
         case keep
         /// There is no row: insert one with the winning cells; its other columns take their defaults.
         case insert
-        /// The row that is there missed its deletion: delete it, and insert one with the winning cells; its other columns take their defaults.
+        /// The row that is there missed its deletion: delete it, and insert one with the winning cells; its other columns take their
+        /// defaults.
         case replace
         case delete
     }
@@ -93,7 +94,8 @@ public enum Merge {
     ///   - site: index of the incoming version's actor in `sites`.
     ///   - reversesTies: a mistake for the simulator's tests: of equal column versions the lesser value wins.
     ///   - keepsMissedValues: as cr-sqlite, which merges cell by cell: a row that missed its deletion keeps its values, below every cell of
-    ///     the resurrected row. Nodes then differ for ever about a column that the resurrection has no cell of, so it is for comparisons only.
+    ///     the resurrected row. Nodes then differ for ever about a column that the resurrection has no cell of, so only
+    ///     comparisons do it.
     ///   - localValue: the value that the local row has in a column; asked only where column versions are equal.
     public static func merge<Failure: Error>(
         into local: inout RowClock, _ incoming: RowChange, site: Int, version: UInt64, sites: [ActorID], reversesTies: Bool = false,

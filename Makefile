@@ -8,7 +8,7 @@ SWIFT ?= swift
 DEBUG := .build/debug/patina
 RELEASE := .build/release/patina
 # Tests that wait for sockets and threads. Beside whole simulations, which keep every core busy for minutes, they would wait in vain.
-WAITING := ^(RuntimeTests|AgentTests)\.
+WAITING := ^(RuntimeTests|AgentTests|LiveTests)\.
 FORMATTED := Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources
 
 .PHONY: help deps build release demo test lint format unit e2e measure test-scale bench-store clean

@@ -109,8 +109,10 @@ import Testing
     func cancellation() async throws {
         let directory = try TemporaryDirectory()
         let runtime = try await start(directory, readers: 2)
+        // It has the only reader for queries once its columns are known.
+        let endless = try await runtime.query(.endlessWork, timeout: nil)
         let running = Task {
-            var iterator = try await runtime.query(.endlessWork, timeout: nil).makeAsyncIterator()
+            var iterator = endless.makeAsyncIterator()
             return try await iterator.next()
         }
         let waiting = Task { try await runtime.count() }

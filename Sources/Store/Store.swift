@@ -66,6 +66,9 @@ public final class Store {
             connection.makesGuards = options.guardsTables
             try Self.configure(connection, location, options)
             try context.install()
+            // Connects the savepoint table. Were it connected by the first transaction, one that is interrupted just then would fail
+            // with an error of the table's constructor in place of the interruption.
+            _ = try connection.prepareUncached(SavepointModule.enlist)
             if options.leavesCheckpoints { context.watchLog() }
             reservation = options.reservesVersions ? try Self.openReservation(location) : nil
             let identity = try Self.openIdentity(connection, options, reservation)

@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-from harness import Workspace, run  # noqa: E402,F401
+from harness import Agent, Workspace, run  # noqa: E402,F401
 
 
 def arguments(description, **extra):

@@ -8,7 +8,7 @@ import sys
 
 from common import machine
 
-MEASUREMENTS = ["simulation", "propagation", "throughput", "idle"]
+MEASUREMENTS = ["simulation", "propagation", "throughput", "idle", "recording"]
 
 
 def main():

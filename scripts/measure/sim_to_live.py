@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How far the simulator is from real agents: KS distances of the propagation latency, beside what noise alone does.
 
-First runs the calibration scenario on real agents and takes two times of a simulated machine from it (docs/live.md). Then runs the scenario
-that is compared on agents, twice with each seed, and in the simulator with the same seeds, with those times and without, and prints sections for
-results/sim-to-live.md. With 2 seeds it takes 10 minutes; nothing else may run on the machine meanwhile.
+Runs the scenario on agents, twice with each seed, and in the simulator with the same seeds, as it is written and with two times of a simulated
+machine that were measured on real agents on the calibration scenario (docs/live.md), and prints sections for results/sim-to-live.md. With 2 seeds
+it takes 10 minutes; nothing else may run on the machine meanwhile.
 """
 
 import json
@@ -15,7 +15,7 @@ import tempfile
 from common import arguments, machine, print_fragment, run
 
 CALIBRATION = "scenarios/smoke/calibration.toml"
-CALIBRATION_LATENCY = 5.0  # milliseconds that every link of it takes
+CALIBRATION_TENTH, CALIBRATION_HALF = 2.8, 6.0  # percentiles of the latency of its links, 2 to 10 ms evenly, in milliseconds
 METRICS = ["propagation.p50_ms", "propagation.p99_ms", "propagation.undisturbed.p50_ms", "propagation.undisturbed.p99_ms"]
 
 
@@ -26,7 +26,7 @@ def uniform(tenth, half):
     return f"{low * 1000:.0f}us..{(low + width) * 1000:.0f}us"
 
 
-def calibrate(patina, root, runs, options):
+def calibrate(patina, root, runs, options, unusable):
     """Measures disk.write and transport.time on real agents: medians over the runs of their percentiles."""
     reports = []
     for seed in range(1, runs + 1):
@@ -34,15 +34,22 @@ def calibrate(patina, root, runs, options):
         folder.parent.mkdir(parents=True, exist_ok=True)
         done = run([patina, "live", "run", CALIBRATION, "--seed", str(seed), "--out", folder, *options], timeout=300, expect=None)
         print(f"calibration {seed}: exit {done.returncode}", file=sys.stderr, flush=True)
+        if done.returncode not in (0, 2):
+            sys.exit(f"the calibration failed: {done.stderr.strip()[-1500:]}")
+        if done.returncode == 2:
+            unusable.append(f"calibration, seed {seed}: exit 2: {'; '.join(json.loads((folder / 'report.json').read_text())['shortcomings'])}")
         reports.append(json.loads((folder / "report.json").read_text())["metrics"])
     names = ["live.apply.p10_ms", "live.apply.p50_ms", "live.apply.p90_ms", "live.apply.p99_ms",
              "live.hop.p10_ms", "live.hop.p50_ms", "live.hop.p90_ms", "live.hop.p99_ms", "live.machine_busy_percent"]
     median = {name: statistics.median(each[name] for each in reports) for name in names}
     write = uniform(median["live.apply.p10_ms"], median["live.apply.p50_ms"])
-    transport = uniform(median["live.hop.p10_ms"] - CALIBRATION_LATENCY, median["live.hop.p50_ms"] - CALIBRATION_LATENCY)
+    # What two percentiles lie above those of the link alone. The link's own spread hides that of the transport, so one time stands for it.
+    above = [median["live.hop.p10_ms"] - CALIBRATION_TENTH, median["live.hop.p50_ms"] - CALIBRATION_HALF]
+    transport = f"{max(0.0, statistics.mean(above)) * 1000:.0f}us"
     print_fragment(
-        "Calibration", f"`{CALIBRATION}`, {runs} runs on agents. The uniform distributions with these tenth percentiles and medians are "
-        f"`disk.write = \"{write}\"` and, after {CALIBRATION_LATENCY:.0f} ms of latency, `transport.time = \"{transport}\"`.",
+        "Calibration", f"`{CALIBRATION}`, {runs} runs on agents. The uniform distribution with this tenth percentile and median of `live.apply` is "
+        f"`disk.write = \"{write}\"`. `live.hop` lies above the {CALIBRATION_TENTH} and {CALIBRATION_HALF} ms of the links alone by "
+        f"`transport.time = \"{transport}\"`, the mean of both.",
         ["metric", "median over the runs"], [[f"`{name}`", f"{value:.3f}"] for name, value in median.items()])
     return ["--set", f"node.disk.write={write}", "--set", f"node.transport.time={transport}"]
 
@@ -57,22 +64,27 @@ def main():
         root = pathlib.Path(parsed.out or temporary).resolve()
         seeds = range(1, parsed.seeds + 1)
         unusable = []
-        calibrated = calibrate(patina, root, parsed.calibrations, options) if parsed.calibrations else []
+        calibrated = calibrate(patina, root, parsed.calibrations, options, unusable) if parsed.calibrations else []
 
         def simulate(side, seed, *more):
             folder = root / side / str(seed)
             folder.parent.mkdir(parents=True, exist_ok=True)
-            run([patina, "sim", "run", parsed.scenario, "--seed", str(seed), "--out", folder, *options, *more], timeout=300, expect=None)
+            done = run([patina, "sim", "run", parsed.scenario, "--seed", str(seed), "--out", folder, *options, *more], timeout=300, expect=None)
+            if not (folder / "metrics.json").exists():
+                sys.exit(f"{side}, seed {seed}, left no result: {done.stderr.strip()[-1500:]}")
 
         def live(side, seed):
             folder = root / side / str(seed)
             folder.parent.mkdir(parents=True, exist_ok=True)
             done = run(
                 [patina, "live", "run", parsed.scenario, "--seed", str(seed), "--out", folder, *options, *calibrated], timeout=600, expect=None)
-            report = json.loads((folder / "report.json").read_text()) if (folder / "report.json").exists() else {}
+            if not (folder / "report.json").exists():
+                sys.exit(f"{side}, seed {seed}, left no result: exit {done.returncode}: {done.stderr.strip()[-1500:]}")
+            report = json.loads((folder / "report.json").read_text())
             print(f"{side} {seed}: exit {done.returncode} {report.get('shortcomings') or ''}", file=sys.stderr, flush=True)
             if done.returncode != 0:
-                unusable.append(f"{side}, seed {seed}: exit {done.returncode}: {done.stderr.strip().splitlines()[-1]}")
+                reasons = report["shortcomings"] or [f"{each['name']}: {each['detail']}" for each in report["checks"] if each["valid"] is False]
+                unusable.append(f"{side}, seed {seed}: exit {done.returncode}: {'; '.join(reasons)}")
             return report
 
         reports = []
@@ -104,7 +116,7 @@ def main():
             "Distances", f"`{parsed.scenario}`, {parsed.seeds} seeds, on {machine()}. `sim` has the times of the calibration, `sim-as-written` those of the file, `live-again` is the same seeds on agents once more, `sim-other` other seeds, "
             "`sim-slower` the same seeds with all latencies a fifth longer: a distance that the method must see.",
             ["sides", "KS propagation, pooled", "median over the seeds", "KS undisturbed", "Wasserstein"], rows)
-        both = compare("sim", "live")
+        both, written = compare("sim", "live"), compare("sim-as-written", "live")
         again = compare("live", "live-again")
         rows = []
         for name in METRICS:
@@ -120,9 +132,9 @@ def main():
         print_fragment("How exact the live runs were", "Over all live runs.", ["metric", "least", "median", "most"], rows)
         for line in unusable:
             print(f"- {line}")
-        print(f"\nks_propagation of `patina compare --json sim live`: **{both['ks_propagation']:.3f}** (wanted: at most 0.15); "
-              f"unusable or failed live runs: {len(unusable)} of {len(reports)}")
-    return 1 if unusable or both["ks_propagation"] > 0.15 else 0
+        print(f"\nks_propagation of `patina compare --json`, as written: **{written['ks_propagation']:.3f}**, calibrated: **{both['ks_propagation']:.3f}** "
+              f"(wanted: at most 0.15); unusable or failed live runs: {len(unusable)} of {len(reports) + parsed.calibrations}")
+    return 1 if unusable or max(both["ks_propagation"], written["ks_propagation"]) > 0.15 else 0
 
 
 if __name__ == "__main__":

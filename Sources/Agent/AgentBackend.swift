@@ -23,6 +23,9 @@ public protocol AgentBackend: Sendable {
 
     /// Joins the cluster again under a new generation.
     func rejoin() async
+
+    /// Closes the connections to all other nodes; new ones are made when they are wanted.
+    func closeConnections() async
 }
 
 /// The rows of a query, in batches, pulled by the consumer: the query rests while nobody asks.

@@ -59,7 +59,7 @@ public struct LiveCommand: Sendable {
             report: verdict.report, shortcomings: evidence.relay.shortcomings(delayErrorBound), kept: keepsFiles ? evidence.files.root : nil
         )
         if let output {
-            try verdict.write(to: output)
+            try verdict.write(to: output, shortcomings: outcome.shortcomings)
             try outcome.json.write(toFile: output + "/report.json", atomically: true, encoding: .utf8)
         }
         evidence.files.remove(keeping: keepsFiles)

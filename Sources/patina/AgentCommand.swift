@@ -35,9 +35,16 @@ struct AgentCommand: AsyncParsableCommand {
             valueName: "path", visibility: .hidden))
     var clockOffsetFile: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "For experiments: settings of the protocol in place of the default ones, as live run writes them.", valueName: "path",
+            visibility: .hidden))
+    var protocolSettingsFile: String?
+
     func run() async throws {
         var configuration = try global.configuration()
         configuration.clockOffsetFile = clockOffsetFile
+        configuration.protocolSettingsFile = protocolSettingsFile
         if let record {
             var recording = AgentConfiguration.Recording(directory: record, build: "patina \(Version.current)")
             recording.limitBytes = recordLimit

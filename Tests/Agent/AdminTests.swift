@@ -42,7 +42,7 @@ struct AdminProtocolTests {
             (#""Ping""#, AdminCommand.ping), (#"{"Ping":null}"#, .ping), (#""Reload""#, .reload(allowDestructive: false)),
             (#"{"Reload":{"allow_destructive":true}}"#, .reload(allowDestructive: true)), (#"{"Cluster":"Members"}"#, .members),
             (#"{"Cluster":{"Members":null}}"#, .members), (#"{"Cluster":"MembershipStates"}"#, .membershipStates),
-            (#"{"Cluster":"Rejoin"}"#, .rejoin),
+            (#"{"Cluster":"Rejoin"}"#, .rejoin), (#"{"Cluster":"Reconnect"}"#, .reconnect),
             (#"{"Sync":"Generate"}"#, .syncState), (#"{"Log":{"Set":{"filter":"debug"}}}"#, .setLogFilter("debug")),
             (#"{"Log":"Reset"}"#, .resetLogFilter),
         ])
@@ -183,8 +183,10 @@ struct AdminSocketTests {
                         + #""partial_need":{"\#(id)":{"7":[]}},"last_cleared_ts":null}"#
                 ])
             _ = try await client.send(.rejoin)
+            _ = try await client.send(.reconnect)
         }
         #expect(backend.record.rejoins.withLock { $0 } == 1)
+        #expect(backend.record.reconnects.withLock { $0 } == 1)
     }
 
     @Test("admin socket: reload reads the schema files again")

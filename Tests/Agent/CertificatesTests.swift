@@ -51,6 +51,19 @@ struct CertificatesTests {
         }
     }
 
+    @Test("certificates: one can be valid until a moment that is past")
+    func expired() async throws {
+        try await withFiles { path in
+            let end = Date(timeIntervalSinceNow: -3_600)
+            try Certificates.generateClient(
+                authority: .init(certificate: path("ca_cert.pem"), key: path("ca_key.pem")), certificate: path("old_cert.pem"),
+                key: path("old_key.pem"), validUntil: end)
+            let old = try certificate(path("old_cert.pem"))
+            #expect(old.notValidBefore < old.notValidAfter && abs(old.notValidAfter.timeIntervalSince(end)) <= 1)
+            #expect(await !isTrusted(old, by: try certificate(path("ca_cert.pem"))))
+        }
+    }
+
     @Test("certificates: names, validity and uses")
     func contents() async throws {
         try await withFiles { path in

@@ -76,6 +76,7 @@ import Testing
         } else {
             let error = #expect(throws: LiveError.self) { try LivePlan(scenario, seed: 1) }
             #expect(error?.description.contains("cannot bring about \(name)") == true)
+            #expect(error?.description.contains(kind.notLive ?? "a reason is missing") == true)
             #expect(error?.description.contains("partition-halves") == true)
         }
     }
@@ -105,8 +106,8 @@ import Testing
         let cases: [(Scenario, String)] = [
             (try Self.scenario(nodes: 65), "--nodes 16"),
             (try Self.scenario(duration: "2h"), "run.duration"),
-            (try Self.scenario("[node.swim]\nperiod = \"500ms\""), "[node]"),
-            (try Self.scenario("[[node.where]]\nselect = \"node:1\"\ncpu.event = \"1ms\""), "[[node.where]]"),
+            (try Self.scenario("[node.disk]\nsimulated = true"), "disk.simulated"),
+            (try Self.scenario("[[node.where]]\nselect = \"node:1\"\ntransport.connect_timeout = \"1ms\""), "transport.connect_timeout"),
         ]
         for (scenario, words) in cases {
             let error = #expect(throws: LiveError.self) { try LivePlan(scenario, seed: 1) }
@@ -114,6 +115,61 @@ import Testing
         }
         // What the simulator needs to know of a machine, a real one has by itself.
         _ = try LivePlan(try Self.scenario("[node.disk]\nwrite = \"1ms\"\nsynchronous = \"full\"\n[node.clock]\nskew = \"1s\""), seed: 1)
+    }
+
+    @Test("live plan: settings of the protocol reach the agents that they are for, and nobody else")
+    func settings() throws {
+        let scenario = try Self.scenario(
+            """
+            [node.swim]
+            period = "700ms"
+            [node.clock]
+            drift = "200ppm"
+            [[node.where]]
+            select = "node:2"
+            sync.maximum_interval = "9s"
+            cpu.event = "1ms"
+            """)
+        let plan = try LivePlan(scenario, seed: 1)
+        #expect(plan.settings.map(\.membership.probePeriod) == Array(repeating: .milliseconds(700), count: 4))
+        #expect(plan.settings.map { $0.sync.maximumInterval == .seconds(9) } == [false, false, true, false])
+        #expect(plan.settings.map(\.machine.eventTime) == [.zero, .zero, .milliseconds(1), .zero])
+        #expect(Set(plan.drifts).count > 1 && plan.drifts.allSatisfy { abs($0) <= 200 })
+        let sent = plan.settings[2].protocolSettings
+        #expect(try ProtocolSettings(bytes: sent.bytes) == sent)
+        #expect(throws: MalformedInput.self) { try ProtocolSettings(bytes: sent.bytes + [0]) }
+        #expect(throws: MalformedInput.self) { try ProtocolSettings(bytes: Array(sent.bytes.dropLast())) }
+        #expect(throws: MalformedInput.self) { try ProtocolSettings(bytes: [200] + sent.bytes.dropFirst()) }
+    }
+
+    @Test("live plan: a restored copy is one that was made before, and bits are turned over before the process comes back")
+    func disks() throws {
+        let plan = try LivePlan(
+            try Self.scenario(
+                """
+                [[fault]]
+                id = "old"
+                kind = "restore-backup"
+                select = "node:2"
+                age = "2s"
+                at = "6s"
+                for = "1s"
+                [[fault]]
+                id = "bit"
+                kind = "bit-flip"
+                select = "node:1"
+                at = "9s"
+                for = "1s"
+                """), seed: 1)
+        try #require(plan.processes.count == 5)
+        #expect(plan.processes.map(\.at) == [4, 6, 7, 9, 10].map { .zero + .seconds($0) })
+        guard case .keepCopy([2], let mark) = plan.processes[0].kind, case .restoreCopy([2], mark, .kept) = plan.processes[1].kind,
+            case .revive([2]) = plan.processes[2].kind, case .kill([1]) = plan.processes[3].kind,
+            case .damage([1], .log, bits: 1) = plan.processes[4].kind
+        else {
+            Issue.record("the steps are \(plan.processes)")
+            return
+        }
     }
 
     @Test("live verdict: a machine that was late, or dropped something, is named; one that was not is not")

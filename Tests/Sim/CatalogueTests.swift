@@ -27,6 +27,7 @@ import Testing
         #expect(Set(names).count == names.count)
         for kind in FaultKind.all {
             #expect(!kind.summary.isEmpty && !kind.engines.isEmpty)
+            #expect((kind.notLive == nil) == kind.engines.contains(.live), "\(kind.name)")
             let keys = kind.keys.map(\.name)
             #expect(Set(keys).count == keys.count)
             #expect(Set(keys).isDisjoint(with: ["id", "kind", "at", "every", "from", "to", "for"]))

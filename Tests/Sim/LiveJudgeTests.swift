@@ -66,6 +66,33 @@ import Testing
         #expect(verdict.metric("network.sessions") == nil)
     }
 
+    @Test("live judge: the messages of the recordings are those that the simulator sent")
+    func messages() throws {
+        struct Passage: Hashable { let from, to, bytes: Int, sent: Int64, arrival: Int64?, traffic: TrafficClass }
+        func passages(_ messages: [RecordedMessage]) -> Set<Passage> {
+            Set(
+                // What is sent into the partition, from second 5 to 8, arrives when it ends; the simulator records it when it is sent.
+                messages.filter { message in
+                    message.transport != .session && message.arrival != nil && !(4_900_000_000..<8_000_000_000).contains(message.sent)
+                }.map {
+                    Passage(from: $0.from, to: $0.to, bytes: $0.bytes, sent: $0.sent, arrival: $0.arrival, traffic: $0.traffic)
+                })
+        }
+        let simulation = Simulation(scenario: try Sample.scenario(adding: Self.crash), seed: 3)
+        simulation.startRecording()
+        _ = simulation.run()
+        let simulated = passages(try #require(simulation.recorder).messages)
+        let recorder = LiveJudge(try Self.recorded().evidence).judge().recorder
+        let recorded = passages(recorder.messages)
+        #expect(recorded.count > 500)
+        #expect(recorded.isSubset(of: simulated), "\(recorded.subtracting(simulated).prefix(3))")
+        // Around the first fault as well, where some are sent before it and some after it.
+        let moment = try #require(recorder.firstFault.moment)
+        #expect(recorder.firstFault.kept.contains { $0.sent < moment } && recorder.firstFault.kept.contains { $0.sent > moment })
+        #expect(recorder.samples.allSatisfy { ($0.agreement ?? 0) <= 1_000_000 })
+        #expect(recorder.samples.last?.agreement == 1_000_000)
+    }
+
     @Test("live judge: a run that is as it should be holds, and says which checks it could not judge")
     func holds() throws {
         let report = LiveJudge(try Self.recorded().evidence).judge().report

@@ -6,6 +6,8 @@ public enum AdminCommand: Hashable, Sendable {
     case members
     case membershipStates
     case rejoin
+    /// Close the connections to all other nodes.
+    case reconnect
     /// What this node has and lacks of every actor's versions.
     case syncState
     case setLogFilter(String)
@@ -55,6 +57,7 @@ public enum AdminCommand: Hashable, Sendable {
         case ("Cluster.Members", .null): self = .members
         case ("Cluster.MembershipStates", .null): self = .membershipStates
         case ("Cluster.Rejoin", .null): self = .rejoin
+        case ("Cluster.Reconnect", .null): self = .reconnect
         case ("Sync.Generate", .null): self = .syncState
         case ("Log.Reset", .null): self = .resetLogFilter
         case ("Log.Set", let arguments):
@@ -84,6 +87,7 @@ public enum AdminCommand: Hashable, Sendable {
             case .members: .members(("Cluster", .string("Members")))
             case .membershipStates: .members(("Cluster", .string("MembershipStates")))
             case .rejoin: .members(("Cluster", .string("Rejoin")))
+            case .reconnect: .members(("Cluster", .string("Reconnect")))
             case .syncState: .members(("Sync", .string("Generate")))
             case .setLogFilter(let filter): .members(("Log", .members(("Set", .members(("filter", .string(filter)))))))
             case .resetLogFilter: .members(("Log", .string("Reset")))

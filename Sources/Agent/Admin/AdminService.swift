@@ -33,6 +33,9 @@ struct AdminService: Sendable {
         case .rejoin:
             await backend.rejoin()
             return [.log(level: "info", message: "joining the cluster again under a new generation"), .success]
+        case .reconnect:
+            await backend.closeConnections()
+            return [.log(level: "info", message: "all connections to other nodes are closed; new ones follow"), .success]
         case .syncState:
             guard let status = await backend.status() else { return [.failure("the node is shutting down")] }
             return [.json(describe(status)), .success]

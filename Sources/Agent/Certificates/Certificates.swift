@@ -49,9 +49,10 @@ public enum Certificates {
     /// - Parameters:
     ///   - hosts: IP addresses, which peers check against the address that they dialled, or DNS names; at least one.
     ///   - authority: where `generateAuthority` wrote to.
+    ///   - validUntil: nil: a year from now.
     public static func generateServer(
         hosts: [String], authority: AgentConfiguration.KeyPair = .init(certificate: authorityCertificateFile, key: authorityKeyFile),
-        certificate: String = serverCertificateFile, key: String = serverKeyFile, force: Bool = false
+        certificate: String = serverCertificateFile, key: String = serverKeyFile, validUntil: Date? = nil, force: Bool = false
     ) throws(CertificateError) {
         guard !hosts.isEmpty else { throw .noHost }
         var names: [GeneralName] = []
@@ -59,24 +60,26 @@ public enum Certificates {
         try generateLeaf(
             CertificateFiles(certificatePath: certificate, keyPath: key), authority: authority, commonName: "r.u.local", names: names,
             // A node may use this certificate in both roles.
-            usages: [.serverAuth, .clientAuth], force: force)
+            usages: [.serverAuth, .clientAuth], validUntil: validUntil, force: force)
     }
 
     /// Makes a certificate for a node in the client's role.
+    ///
+    /// - Parameter validUntil: nil: a year from now.
     public static func generateClient(
         authority: AgentConfiguration.KeyPair = .init(certificate: authorityCertificateFile, key: authorityKeyFile),
-        certificate: String = clientCertificateFile, key: String = clientKeyFile, force: Bool = false
+        certificate: String = clientCertificateFile, key: String = clientKeyFile, validUntil: Date? = nil, force: Bool = false
     ) throws(CertificateError) {
         try generateLeaf(
             CertificateFiles(certificatePath: certificate, keyPath: key), authority: authority, commonName: "r.u.local", names: [],
-            usages: [.clientAuth], force: force)
+            usages: [.clientAuth], validUntil: validUntil, force: force)
     }
 
     // MARK: Making
 
     private static func generateLeaf(
         _ files: CertificateFiles, authority: AgentConfiguration.KeyPair, commonName: String, names: [GeneralName],
-        usages: [ExtendedKeyUsage.Usage], force: Bool
+        usages: [ExtendedKeyUsage.Usage], validUntil: Date?, force: Bool
     ) throws(CertificateError) {
         try files.demandAbsence(unless: force)
         let (issuer, issuerKey) = try load(authority)
@@ -86,7 +89,7 @@ public enum Certificates {
             let issuerIdentifier = try issuer.extensions.subjectKeyIdentifier?.keyIdentifier
             return try make(
                 subject: try DistinguishedName { CommonName(commonName) }, issuer: issuer.subject, key: privateKey, issuerKey: issuerKey,
-                days: leafDays,
+                days: leafDays, until: validUntil,
                 extensions: try Certificate.Extensions {
                     Critical(BasicConstraints.notCertificateAuthority)
                     Critical(KeyUsage(digitalSignature: true))
@@ -112,12 +115,13 @@ public enum Certificates {
 
     private static func make(
         subject: DistinguishedName, issuer: DistinguishedName, key: P384.Signing.PrivateKey, issuerKey: Certificate.PrivateKey, days: Int,
-        extensions: Certificate.Extensions
+        until: Date? = nil, extensions: Certificate.Extensions
     ) throws -> Certificate {
         let now = Date()
+        let end = until ?? now.addingTimeInterval(TimeInterval(days) * 86_400)
         return try Certificate(
             version: .v3, serialNumber: Certificate.SerialNumber(), publicKey: .init(key.publicKey),
-            notValidBefore: now.addingTimeInterval(-clockTolerance), notValidAfter: now.addingTimeInterval(TimeInterval(days) * 86_400),
+            notValidBefore: min(now, end).addingTimeInterval(-clockTolerance), notValidAfter: end,
             issuer: issuer, subject: subject, extensions: extensions, issuerPrivateKey: issuerKey)
     }
 

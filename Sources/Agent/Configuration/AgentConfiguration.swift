@@ -13,6 +13,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     /// For experiments only, and no key of the file: eight bytes that say by how many nanoseconds the wall clock is off, little-endian.
     /// They are read whenever the time is asked for.
     public var clockOffsetFile: String?
+    /// For experiments only, and no key of the file: other settings of the protocol than the default ones, as `ProtocolSettings.bytes`.
+    public var protocolSettingsFile: String?
     /// What was found and does nothing: misspelled keys, and keys of Corrosion's that have no effect here. One sentence each.
     public var warnings: [String] = []
 

@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import PatinaProtocol
 import PatinaRuntime
@@ -36,6 +37,8 @@ struct RuntimeBackend: AgentNode {
 
     func rejoin() async { await runtime.rejoin() }
 
+    func closeConnections() async { await runtime.closeConnections() }
+
     func untilFatal() async -> StoreError? { await runtime.untilFatal() }
 
     func shutdown() async { await runtime.shutdown() }
@@ -69,6 +72,7 @@ let startRuntime: Agent.NodeStarter = { configuration, logger in
     runtime.bootstrap = configuration.gossip.bootstrap
     runtime.cluster = configuration.gossip.cluster
     runtime.recording = configuration.recording.map(RecordingConfiguration.init)
+    if let file = configuration.protocolSettingsFile { try runtime.apply(ProtocolSettings(file: file)) }
     if let file = configuration.clockOffsetFile { runtime.wallClock = try OffsetClock(file: file).wallClock }
     do {
         return RuntimeBackend(runtime: try await NodeRuntime.start(runtime, logger: logger))
@@ -90,6 +94,29 @@ let startRuntime: Agent.NodeStarter = { configuration, logger in
         case .bootstrap: throw AgentError.configuration(key: "gossip.bootstrap", reason: error.description)
         case .configuration: throw AgentError.configuration(key: "configuration", reason: error.description)
         case .recording: throw AgentError.configuration(key: "--record", reason: error.description)
+        }
+    }
+}
+
+extension RuntimeConfiguration {
+    fileprivate mutating func apply(_ settings: ProtocolSettings) {
+        membership = settings.membership
+        broadcast = settings.broadcast
+        sync = settings.sync
+        limits = settings.limits
+    }
+}
+
+extension ProtocolSettings {
+    /// - Throws: `AgentError` when the file cannot be read, or holds something else.
+    fileprivate init(file: String) throws(AgentError) {
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw .configuration(key: "--protocol-settings-file", reason: "\(file) cannot be read")
+        }
+        do {
+            try self.init(bytes: Array(data))
+        } catch {
+            throw .configuration(key: "--protocol-settings-file", reason: "\(file): \(error)")
         }
     }
 }

@@ -37,67 +37,67 @@ struct AgentFiles: Sendable {
     /// Of the process of that number; each has a folder of its own.
     func recording(_ node: Int, life: Int) -> String { "\(recordings)/node-\(node)/\(life)" }
     func clock(_ node: Int) -> String { folder(node) + "/clock" }
+    /// Settings of the protocol that are not the default ones; not there when all are.
+    func settings(_ node: Int) -> String { folder(node) + "/settings" }
+    var certificates: AgentCertificates { AgentCertificates(files: self) }
+    var disk: AgentDisk { AgentDisk(files: self) }
     /// In the folder of recordings, whose path is short enough for a socket.
     func adminSocket(_ node: Int) -> String { "\(recordings)/\(node).sock" }
 
     func write(_ plan: LivePlan, _ addresses: LoopbackPlan) throws(LiveError) {
+        try certificates.make(addresses, expiring: plan.expiring)
         for node in 0..<nodes {
             try writeSchema(plan.scenario.schema, of: node)
             try writeConfiguration(of: node, plan, addresses, allowDestructiveSchema: false)
+            let settings = plan.settings[node].protocolSettings
+            if settings != ProtocolSettings() { try Self.write(Data(settings.bytes), to: self.settings(node)) }
         }
     }
 
     func writeSchema(_ files: [SchemaFile], of node: Int) throws(LiveError) {
         let folder = folder(node) + "/schema"
-        for old in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] { remove("\(folder)/\(old)") }
+        for old in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] { Self.remove("\(folder)/\(old)") }
         for (number, file) in files.enumerated() { try Self.write(file.text, to: "\(folder)/\(1_000 + number).sql") }
     }
 
     func writeConfiguration(
         of node: Int, _ plan: LivePlan, _ addresses: LoopbackPlan, allowDestructiveSchema: Bool
     ) throws(LiveError) {
-        let machine = plan.scenario.node.machine
-        let bootstrap = plan.contacts[node].map { quoted(addresses.advertised($0).description) }.joined(separator: ", ")
+        let machine = plan.settings[node].machine
+        let bootstrap = plan.contacts[node].map { Self.quoted(addresses.advertised($0).description) }.joined(separator: ", ")
         try Self.write(
             """
             [db]
-            path = \(quoted(database(node)))
-            schema_paths = [\(quoted(folder(node) + "/schema"))]
-            synchronous = \(quoted(machine.synchronous.rawValue))
+            path = \(Self.quoted(database(node)))
+            schema_paths = [\(Self.quoted(folder(node) + "/schema"))]
+            synchronous = \(Self.quoted(machine.synchronous.rawValue))
             allow_destructive_schema = \(allowDestructiveSchema)
 
             [api]
-            bind_addr = \(quoted(addresses.bound(node).description))
+            bind_addr = \(Self.quoted(addresses.bound(node).description))
 
             [admin]
-            uds_path = \(quoted(adminSocket(node)))
+            uds_path = \(Self.quoted(adminSocket(node)))
 
             [log]
             colors = false
 
             [gossip]
-            bind_addr = \(quoted(addresses.bound(node).description))
-            external_addr = \(quoted(addresses.advertised(node).description))
+            bind_addr = \(Self.quoted(addresses.bound(node).description))
+            external_addr = \(Self.quoted(addresses.advertised(node).description))
             bootstrap = [\(bootstrap)]
             cluster_id = 1
-            plaintext = true
             idle_timeout_secs = \(max(1, machine.idleTimeout.components.seconds))
 
+            \(certificates.configuration(node))
             """, to: configuration(node))
-    }
-
-    /// Removes what a database is made of.
-    func wipe(_ node: Int) {
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: folder(node))) ?? [] where name.hasPrefix("state.db") {
-            remove("\(folder(node))/\(name)")
-        }
     }
 
     /// Removes the recordings, and everything else unless it is to be kept.
     func remove(keeping: Bool) {
         if !keeping {
-            remove(recordings)
-            remove(root)
+            Self.remove(recordings)
+            Self.remove(root)
         }
     }
 
@@ -107,20 +107,30 @@ struct AgentFiles: Sendable {
         return text.split(separator: "\n").suffix(8).map { "  " + $0 }.joined(separator: "\n")
     }
 
-    private func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+    static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
 
     /// A basic string of TOML.
-    private func quoted(_ text: String) -> String {
+    static func quoted(_ text: String) -> String {
         "\"" + text.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "\"", with: "\\\"") + "\""
     }
 
-    private static func write(_ text: String, to path: String) throws(LiveError) {
-        do { try text.write(toFile: path, atomically: true, encoding: .utf8) } catch {
+    private static func write(_ text: String, to path: String) throws(LiveError) { try write(Data(text.utf8), to: path) }
+
+    private static func write(_ bytes: Data, to path: String) throws(LiveError) {
+        do { try bytes.write(to: URL(filePath: path), options: .atomic) } catch {
             throw LiveError("cannot write \(path): \(error.localizedDescription)")
         }
     }
 
-    private static func makeDirectory(_ path: String) throws(LiveError) {
+    /// Copies a file over whatever is there.
+    static func copy(_ path: String, to target: String) throws(LiveError) {
+        remove(target)
+        do { try FileManager.default.copyItem(atPath: path, toPath: target) } catch {
+            throw LiveError("cannot copy \(path) to \(target): \(error.localizedDescription)")
+        }
+    }
+
+    static func makeDirectory(_ path: String) throws(LiveError) {
         do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
             throw LiveError("cannot make the folder \(path): \(error.localizedDescription)")
         }

@@ -12,8 +12,11 @@ struct LivePlan: Sendable {
     let workload: [DueTransaction]
     /// For each agent those that it knows when it starts.
     let contacts: [[Int]]
-    /// For each agent how far its wall clock is off when it starts.
+    /// For each agent how far its wall clock is off when it starts, and how many microseconds it gains in a second.
     let skews: [Duration]
+    let drifts: [Int]
+    /// For each agent what `[node]` and `[[node.where]]` say.
+    let settings: [NodeSettings]
 
     /// A transaction and when it is due.
     struct DueTransaction: Sendable {
@@ -30,6 +33,13 @@ struct LivePlan: Sendable {
 
     var nodes: Int { scenario.topology.nodes }
 
+    /// The agents whose certificates expire at some time.
+    var expiring: Set<Int> {
+        processes.reduce(into: []) { result, step in
+            if case .expireCertificates(let nodes) = step.kind { result.formUnion(nodes) }
+        }
+    }
+
     /// - Throws: `LiveError` when the scenario asks for something that real agents cannot be made to do.
     init(_ scenario: Scenario, seed: UInt64) throws(LiveError) {
         let root = Random(seed: seed)
@@ -42,15 +52,24 @@ struct LivePlan: Sendable {
         workload = try Self.workload(scenario, faults, root.fork("workload"))
         var contacts: [[Int]] = []
         var skews: [Duration] = []
+        var drifts: [Int] = []
+        // The draws of the simulator's machines, in its order.
+        let random = root.fork("host")
+        settings = scenario.nodeSettings(random.fork("where"))
         for index in 0..<scenario.topology.nodes {
-            // The draws of the simulator's machines, in its order.
-            var choices = root.fork("host").fork("host", UInt64(index)).fork("choices")
-            let limit = scenario.node.machine.clockSkew
+            let own = random.fork("host", UInt64(index))
+            var choices = own.fork("choices")
+            let machine = settings[index].machine
+            try Self.demandMachine(machine, of: index, scenario)
+            let limit = machine.clockSkew
+            var drift = own.fork("drift")
+            drifts.append(machine.clockDrift > 0 ? drift.below(2 * machine.clockDrift + 1) - machine.clockDrift : 0)
             skews.append(limit > .zero ? choices.duration(in: .zero...(limit * 2)) - limit : .zero)
             contacts.append(scenario.topology.contacts(of: index, using: &choices))
         }
         self.contacts = contacts
         self.skews = skews
+        self.drifts = drifts
     }
 
     /// The draws of the links, as the simulator makes them.
@@ -69,19 +88,27 @@ struct LivePlan: Sendable {
             throw LiveError("\(file): the live engine cannot change schemas (workload \(index + 1), kind schema-growth)")
         }
         for fault in scenario.faults {
-            guard let kind = FaultKind.named(fault.kind), !kind.engines.contains(.live) else { continue }
+            guard let kind = FaultKind.named(fault.kind), let reason = kind.notLive else { continue }
             let able = FaultKind.all.filter { $0.engines.contains(.live) }.map(\.name).joined(separator: ", ")
-            throw LiveError("\(file): the live engine cannot bring about \(fault.kind) (fault \"\(fault.id)\"); it can: \(able)")
-        }
-        let standard = NodeSettings()
-        let node = scenario.node
-        guard scenario.nodeOverrides.isEmpty, node.membership == standard.membership, node.broadcast == standard.broadcast,
-            node.sync == standard.sync, node.limits == standard.limits, node.machine.eventTime == .zero, node.machine.clockDrift == 0,
-            !node.machine.hasDisk
-        else {
             throw LiveError(
-                "\(file): agents have no keys for what [node] and [[node.where]] set here; the live engine takes disk.write, disk.read, "
-                    + "disk.synchronous, clock.skew and transport.idle_timeout")
+                "\(file): the live engine cannot bring about \(fault.kind) (fault \"\(fault.id)\"): \(reason). It can: \(able)")
+        }
+    }
+
+    /// Agents take every setting of the protocol, and of their machine what a real one can be given.
+    private static func demandMachine(_ machine: NodeSettings.Machine, of node: Int, _ scenario: Scenario) throws(LiveError) {
+        let key: (name: String, reason: String)? =
+            if machine.hasDisk {
+                ("disk.simulated", DiskFault.needsOwnDisk)
+            } else if machine.connectTimeout != NodeSettings.Machine().connectTimeout {
+                ("transport.connect_timeout", "an agent has no key for it")
+            } else {
+                nil
+            }
+        if let key {
+            throw LiveError(
+                "\(scenario.file): node:\(node) cannot be given \(key.name) of [node] or [[node.where]] by the live engine: \(key.reason); "
+                    + "take it out, or override it with --set")
         }
     }
 

@@ -13,8 +13,22 @@ struct ProcessStep: Sendable {
         /// SIGSTOP and SIGCONT.
         case pause([Int])
         case resume([Int])
+        /// SIGSTOP for so long, a millisecond of running, and so on.
+        case slowDown([Int], Duration)
+        case speedUp([Int], Duration)
+        /// Agents are told to close their connections.
+        case reset([Int])
         /// SIGKILL, and the database is gone.
         case wipe([Int])
+        /// The files of databases are copied, to be put back later.
+        case keepCopy([Int], mark: UInt64)
+        /// SIGKILL, and the files are what they were when the copy of that mark was made.
+        case restoreCopy([Int], mark: UInt64, DiskFault.Reservation)
+        /// Bits of a file of agents that do not run are turned over, and they are started again.
+        case damage([Int], DiskFault.File, bits: Int)
+        /// SIGKILL, and the next process shows expired certificates, or valid ones again.
+        case expireCertificates([Int])
+        case renewCertificates([Int])
         /// Wall clocks jump by so many nanoseconds.
         case stepClock([(node: Int, nanoseconds: Int64)])
         /// Wall clocks gain so many microseconds in a second from now on.
@@ -48,7 +62,19 @@ struct ProcessStep: Sendable {
         case let action as CrashAction: return (.kill(action.nodes), .revive(action.nodes))
         case let action as LeaveAction: return (.leave(action.nodes), nil)
         case let action as PauseAction: return (.pause(action.nodes), .resume(action.nodes))
-        case let action as DiskAction where action.fault == .wipe: return (.wipe(action.nodes), .revive(action.nodes))
+        case let action as SlowAction:
+            return (.slowDown(action.nodes, action.eventCost), .speedUp(action.nodes, action.eventCost))
+        case let action as ResetAction: return (.reset(action.nodes), nil)
+        case let action as CertificateAction: return (.expireCertificates(action.nodes), .renewCertificates(action.nodes))
+        case let action as BackupAction: return (.keepCopy(action.nodes, mark: action.mark), nil)
+        case let action as DiskAction:
+            switch action.fault {
+            case .wipe: return (.wipe(action.nodes), .revive(action.nodes))
+            case .restoreBackup(let reservation):
+                return (.restoreCopy(action.nodes, mark: action.mark, reservation), .revive(action.nodes))
+            case .bitFlip(let file, let bits): return (.kill(action.nodes), .damage(action.nodes, file, bits: bits))
+            case .powerLoss, .tornWrite, .errors, .full, .slow: throw unknown(occurrence, scenario)
+            }
         case let action as SchemaAction:
             return (.changeSchema(action.nodes, action.change.files, allowDestructive: action.change.allowDestructive), nil)
         case let action as ClockAction:
@@ -59,9 +85,11 @@ struct ProcessStep: Sendable {
                 .driftClock(action.nodes, partsPerMillion: action.partsPerMillion),
                 .endDrift(action.nodes, partsPerMillion: action.partsPerMillion)
             )
-        default:
-            throw LiveError(
-                "\(scenario.file): the live engine does not know how to do what fault \"\(scenario.faults[occurrence.fault].id)\" does")
+        default: throw unknown(occurrence, scenario)
         }
+    }
+
+    private static func unknown(_ occurrence: FaultPlan.Occurrence, _ scenario: Scenario) -> LiveError {
+        LiveError("\(scenario.file): the live engine does not know how to do what fault \"\(scenario.faults[occurrence.fault].id)\" does")
     }
 }

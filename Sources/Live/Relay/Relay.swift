@@ -81,11 +81,22 @@ final class Relay: @unchecked Sendable {
     /// Starts to forward.
     func start() {
         let thread = Thread { [self] in
+            Self.wakePunctually()
             run()
             ended.signal()
         }
         thread.name = "relay"
         thread.start()
+    }
+
+    /// Asks the kernel not to put off this thread's wakeups, to save others, by the 50 µs that it usually may. Where it refuses, the delay
+    /// error is larger by that.
+    private static func wakePunctually() {
+        guard let thread = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self"),
+            let file = fopen("/proc/\(thread.split(separator: "/").last ?? "")/timerslack_ns", "w")
+        else { return }
+        fputs("1", file)
+        fclose(file)
     }
 
     /// The scenario begins: from now on faults strike and everything is counted.

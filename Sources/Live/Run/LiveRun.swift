@@ -64,6 +64,10 @@ struct LiveRun: Sendable {
         let clocks = AgentClocks(files, skews: plan.skews)
         progress("starting \(plan.nodes) agents in \(files.root)")
         try await fleet.startAll()
+        for node in 0..<plan.nodes where plan.drifts[node] != 0 { clocks.drift(node, by: plan.drifts[node]) }
+        for node in 0..<plan.nodes where plan.settings[node].machine.eventTime > .zero {
+            await fleet.slowDown(node, by: plan.settings[node].machine.eventTime)
+        }
         let zero = Monotonic.now + .milliseconds(100)
         relay.begin(at: zero)
         try await Monotonic.sleep(until: zero)
@@ -103,17 +107,21 @@ struct LiveRun: Sendable {
         let relayed = relay.snapshot()
         progress("reading the tables")
         let tables = await TableDump.all(plan, relay.plan, running: await fleet.responsive)
+        let broken = await fleet.broken
         await fleet.stop(gracefully: true)
         _ = relay.stop()
         return Evidence(
             plan: plan, files: files, zero: zero, relay: relayed, lives: await fleet.lives, incidents: await fleet.incidents,
-            workload: workload.results, tables: tables, verification: verified(files), faultLateness: lateness, busyShare: busy)
+            workload: workload.results, tables: tables, verification: verified(files, except: broken), faultLateness: lateness,
+            busyShare: busy)
     }
 
     /// Verifies each database as `patina db verify` would.
-    private func verified(_ files: AgentFiles) -> [[String]?] {
+    ///
+    /// - Parameter broken: agents that ended because a fault damaged their files.
+    private func verified(_ files: AgentFiles, except broken: Set<Int>) -> [[String]?] {
         (0..<plan.nodes).map { node in
-            guard FileManager.default.fileExists(atPath: files.database(node)) else { return nil }
+            guard !broken.contains(node), FileManager.default.fileExists(atPath: files.database(node)) else { return nil }
             do throws(StoreError) {
                 let store = try Store(.file(files.database(node)), options: StoreOptions())
                 defer { store.close() }

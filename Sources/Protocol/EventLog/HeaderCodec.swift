@@ -16,14 +16,18 @@ extension ByteWriter {
         writeVarint(configuration.generation)
         write(configuration.cluster)
         writeList(configuration.bootstrap) { $0.write($1) }
-        write(configuration.membership)
-        write(configuration.broadcast)
-        write(configuration.sync)
-        write(configuration.limits)
+        write(configuration.settings)
         write(configuration.seed)
         writeInteger(configuration.applyOperations)
         write(configuration.memberSaveDelay)
         write(configuration.maintenanceInterval)
+    }
+
+    mutating func write(_ settings: ProtocolSettings) {
+        write(settings.membership)
+        write(settings.broadcast)
+        write(settings.sync)
+        for path in Limits.integers { writeInteger(settings.limits[keyPath: path]) }
     }
 
     private mutating func write(_ membership: MembershipConfiguration) {
@@ -43,10 +47,6 @@ extension ByteWriter {
         for path in SyncConfiguration.durations { write(sync[keyPath: path]) }
         for path in SyncConfiguration.integers { writeInteger(sync[keyPath: path]) }
         writeVarint(sync.rangeVersions)
-    }
-
-    private mutating func write(_ limits: Limits) {
-        for path in Limits.integers { writeInteger(limits[keyPath: path]) }
     }
 
     private mutating func write(_ ledger: VersionLedger) {
@@ -85,18 +85,23 @@ extension ByteReader {
         let generation = try readVarint()
         let cluster = try readUInt16()
         let bootstrap = try readAddresses()
-        let membership = try readMembership()
-        let broadcast = try readBroadcast()
-        let sync = try readSync()
-        var limits = Limits()
-        for path in Limits.integers { limits[keyPath: path] = try readSetting() }
+        let settings = try readProtocolSettings()
         var configuration = NodeConfiguration(
-            actor: actor, address: address, generation: generation, cluster: cluster, bootstrap: bootstrap, membership: membership,
-            broadcast: broadcast, sync: sync, limits: limits, seed: try readUInt64())
+            actor: actor, address: address, generation: generation, cluster: cluster, bootstrap: bootstrap, membership: settings.membership,
+            broadcast: settings.broadcast, sync: settings.sync, limits: settings.limits, seed: try readUInt64())
         configuration.applyOperations = try readSetting()
         configuration.memberSaveDelay = try readDurationSetting()
         configuration.maintenanceInterval = try readDurationSetting()
         return configuration
+    }
+
+    mutating func readProtocolSettings() throws(MalformedInput) -> ProtocolSettings {
+        var settings = ProtocolSettings()
+        settings.membership = try readMembership()
+        settings.broadcast = try readBroadcast()
+        settings.sync = try readSync()
+        for path in Limits.integers { settings.limits[keyPath: path] = try readSetting() }
+        return settings
     }
 
     private mutating func readMembership() throws(MalformedInput) -> MembershipConfiguration {

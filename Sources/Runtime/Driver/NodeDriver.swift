@@ -127,6 +127,12 @@ final class NodeDriver: @unchecked Sendable {
         bootstrap?.resolve()
     }
 
+    /// Closes every connection to other nodes; new ones are made when they are wanted.
+    func closeConnections() {
+        loop.preconditionInEventLoop()
+        running?.transport.closeConnections()
+    }
+
     // MARK: Effects out
 
     private func perform(_ effect: Effect) {

@@ -202,6 +202,9 @@ public final class NodeRuntime: Sendable {
     /// Takes a new generation and joins the cluster again.
     public func rejoin() async { await ask { $0.rejoin() } }
 
+    /// Closes every connection to other nodes. They are made anew when they are wanted, which is at once.
+    public func closeConnections() async { await ask { $0.closeConnections() } }
+
     @discardableResult
     private func ask<Answer: Sendable>(_ question: @escaping @Sendable (NodeDriver) -> Answer) async -> Answer? {
         let driver = driver

@@ -15,6 +15,8 @@ protocol Transport: AnyObject, Sendable {
     func writeSession(_ session: SessionID, _ bytes: [UInt8])
     func finishSession(_ session: SessionID)
     func resetSession(_ session: SessionID)
+    /// Closes every connection; new ones are made when they are wanted.
+    func closeConnections()
     /// Passes on what is queued, within a bound of its own, and closes the socket.
     func shutdown() -> EventLoopFuture<Void>
 }

@@ -16,6 +16,7 @@ public final class QUICEndpoint: @unchecked Sendable {
     static let streamRefused: UInt64 = 1
     static let superseded: UInt64 = 1
     static let shuttingDown: UInt64 = 0
+    static let reconnecting: UInt64 = 0
 
     /// The address that the socket is bound to, with the port that the system chose.
     public let localAddress: Address
@@ -281,6 +282,15 @@ public final class QUICEndpoint: @unchecked Sendable {
             for connection in openConnections { end(connection, .closed(QUICEndpoint.shuttingDown, "shutting down")) }
         }
         closeSocket(done)
+    }
+
+    /// Closes every connection and tells each peer. What waits for a peer, or is wanted later, makes new ones.
+    public func closeConnections() {
+        loop.preconditionInEventLoop()
+        guard !isClosing else { return }
+        perform {
+            for connection in openConnections { end(connection, .closed(QUICEndpoint.reconnecting, "closed by an operator")) }
+        }
     }
 
     /// Vanishes without a word to the peers, as a process that is killed does. For tests.

@@ -102,7 +102,7 @@ public final class Simulation {
     private func makeHosts(_ random: Random) {
         let count = scenario.topology.nodes
         let unique = String(UInt(bitPattern: uniqueMark), radix: 16)
-        let settings = nodeSettings(random.fork("where"))
+        let settings = scenario.nodeSettings(random.fork("where"))
         hosts.reserveCapacity(count)
         for index in 0..<count {
             let own = random.fork("host", UInt64(index))
@@ -125,17 +125,6 @@ public final class Simulation {
         }
         for host in hosts where host.eventCost > .zero { hinder(host) }
         precondition(hostOf.count == count, "two hosts drew the same identity")
-    }
-
-    /// The settings of each node: the scenario's, and what `[[node.where]]` puts over them.
-    private func nodeSettings(_ random: Random) -> [NodeSettings] {
-        var settings = Array(repeating: scenario.node, count: scenario.topology.nodes)
-        let nobody = [Bool](repeating: false, count: scenario.topology.nodes)
-        for (index, override) in scenario.nodeOverrides.enumerated() {
-            var own = random.fork("override", UInt64(index))
-            for node in override.select.choose(from: scenario.topology, taken: nobody, using: &own) { override.apply(to: &settings[node]) }
-        }
-        return settings
     }
 
     private func scheduleEverything() {

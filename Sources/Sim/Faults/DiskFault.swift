@@ -19,17 +19,24 @@ package enum DiskFault: Hashable, Sendable {
     /// The machine comes back with its database as a copy has it.
     case restoreBackup(Reservation)
 
+    /// Why real agents do not suffer it: `FaultKind.notLive`.
+    package static let needsOwnDisk =
+        "the disk of this machine loses nothing when a process is killed, and to make it fail takes a file system of one's own, and root"
+
     /// A file of a database.
     package enum File: String, Hashable, Sendable, CaseIterable {
         case database, log, reservation
 
-        var path: String {
+        /// What its name has behind that of the database.
+        package var suffix: String {
             switch self {
-            case .database: Host.databasePath
-            case .log: Host.databasePath + "-wal"
-            case .reservation: Host.databasePath + ".reservation"
+            case .database: ""
+            case .log: "-wal"
+            case .reservation: ".reservation"
             }
         }
+
+        var path: String { Host.databasePath + suffix }
     }
 
     package enum Operation: String, Hashable, Sendable, CaseIterable { case read, write, sync }
@@ -51,23 +58,23 @@ package struct DiskAction: FaultAction {
     /// In ascending order.
     package let nodes: [Int]
     /// Tells the copies that this fault puts back from all others.
-    var mark: UInt64 = 0
+    package var mark: UInt64 = 0
 
     package func begin(in simulation: Simulation, strike: Int) { simulation.diskFaultStarts(self) }
     package func end(in simulation: Simulation, strike: Int) { simulation.diskFaultEnds(self) }
 }
 
 /// The disks of some machines are copied, to be put back later.
-struct BackupAction: FaultAction {
-    let nodes: [Int]
-    let mark: UInt64
+package struct BackupAction: FaultAction {
+    package let nodes: [Int]
+    package let mark: UInt64
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         simulation.backups[mark] = [:]
         for node in nodes { simulation.backups[mark]?[node] = simulation.hosts[node].disk?.copy() }
     }
 
-    func end(in simulation: Simulation, strike: Int) {}
+    package func end(in simulation: Simulation, strike: Int) {}
 }
 
 extension FaultKind {
@@ -75,13 +82,13 @@ extension FaultKind {
     static let disks: [FaultKind] = [
         FaultKind(
             "power-loss", "the machine is off; of what was not synced, all, nothing or any part of the sectors is there afterwards",
-            keys: [.select]
+            keys: [.select], notLive: DiskFault.needsOwnDisk
         ) { planning in
             planning.whole(DiskAction(fault: .powerLoss, nodes: planning.nodes()))
         },
         FaultKind(
             "torn-write", "the power goes within the next few writes and cuts the last one at a sector; the machine is off until the end",
-            keys: [.select]
+            keys: [.select], notLive: DiskFault.needsOwnDisk
         ) { planning in
             planning.whole(DiskAction(fault: .tornWrite, nodes: planning.nodes()))
         },
@@ -91,7 +98,7 @@ extension FaultKind {
                 .select,
                 FaultKey("file", .word(DiskFault.File.allCases.map(\.rawValue)), .word("log"), "`log`, `database` or `reservation`"),
                 FaultKey("bits", .count(1...1_000_000), .count(1), "how many"),
-            ]
+            ], engines: [.sim, .live]
         ) { planning in
             let file = DiskFault.File(rawValue: planning.word("file")) ?? .log
             return planning.whole(DiskAction(fault: .bitFlip(file, bits: planning.count("bits")), nodes: planning.nodes()))
@@ -102,12 +109,14 @@ extension FaultKind {
                 .select,
                 FaultKey("operation", .word(DiskFault.Operation.allCases.map(\.rawValue)), .word("write"), "`read`, `write` or `sync`"),
                 FaultKey("share", .share, .share(1_000_000), "of the operations"),
-            ]
+            ], notLive: DiskFault.needsOwnDisk
         ) { planning in
             let operation = DiskFault.Operation(rawValue: planning.word("operation")) ?? .write
             return planning.whole(DiskAction(fault: .errors(operation, share: planning.share("share")), nodes: planning.nodes()))
         },
-        FaultKind("disk-full", "no file can grow: writes fail with ENOSPC, and the node goes on", keys: [.select]) { planning in
+        FaultKind(
+            "disk-full", "no file can grow: writes fail with ENOSPC, and the node goes on", keys: [.select], notLive: DiskFault.needsOwnDisk
+        ) { planning in
             planning.whole(DiskAction(fault: .full, nodes: planning.nodes()))
         },
         FaultKind(
@@ -115,7 +124,7 @@ extension FaultKind {
             keys: [
                 .select,
                 FaultKey("sync", .durations, .durations(.milliseconds(200)...(.milliseconds(300))), "how long a sync takes; at most 10s"),
-            ]
+            ], notLive: DiskFault.needsOwnDisk
         ) { planning in
             let sync = planning.durations("sync")
             let bounded = min(sync.lowerBound, .seconds(10))...min(sync.upperBound, .seconds(10))
@@ -134,7 +143,7 @@ extension FaultKind {
                 FaultKey(
                     "reservation", .word(DiskFault.Reservation.allCases.map(\.rawValue)), .word("kept"),
                     "of version numbers: `kept` as it is, `lost`, or `old` like the database, which nobody can notice"),
-            ]
+            ], engines: [.sim, .live]
         ) { planning in
             let nodes = planning.nodes()
             let mark = planning.random.next()

@@ -13,6 +13,8 @@ public struct FaultKind: Sendable {
     public let lasts: Bool
     /// What can bring it about.
     public let engines: [Engine]
+    /// Why real agents cannot be made to suffer it, as the end of a sentence; nil when they can.
+    public let notLive: String?
     /// Works out one occurrence. Random choices are drawn here, before the run starts.
     let plan: @Sendable (inout FaultPlanning) -> [Strike]
 
@@ -21,13 +23,14 @@ public struct FaultKind: Sendable {
 
     init(
         _ name: String, _ summary: String, keys: [FaultKey], lasts: Bool = true, engines: [Engine] = [.sim],
-        plan: @escaping @Sendable (inout FaultPlanning) -> [Strike]
+        notLive: String? = nil, plan: @escaping @Sendable (inout FaultPlanning) -> [Strike]
     ) {
         self.name = name
         self.summary = summary
         self.keys = keys
         self.lasts = lasts
         self.engines = engines
+        self.notLive = notLive
         self.plan = plan
     }
 

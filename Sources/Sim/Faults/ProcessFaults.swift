@@ -46,24 +46,24 @@ package struct PauseAction: FaultAction {
 }
 
 /// Every event that a process handles takes some time, and the next one waits for it.
-struct SlowAction: FaultAction {
-    let nodes: [Int]
-    let eventCost: Duration
+package struct SlowAction: FaultAction {
+    package let nodes: [Int]
+    package let eventCost: Duration
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for node in nodes { simulation.slowDown(simulation.hosts[node], by: eventCost) }
     }
 
-    func end(in simulation: Simulation, strike: Int) {
+    package func end(in simulation: Simulation, strike: Int) {
         for node in nodes { simulation.speedUp(simulation.hosts[node], by: eventCost) }
     }
 }
 
 /// Connections end at once, at both ends.
-struct ResetAction: FaultAction {
-    let nodes: [Int]
+package struct ResetAction: FaultAction {
+    package let nodes: [Int]
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         for node in nodes {
             for connection in simulation.hosts[node].connections where simulation.connections[connection].isEstablished {
                 simulation.lose(connection, initiator: nil)
@@ -71,20 +71,20 @@ struct ResetAction: FaultAction {
         }
     }
 
-    func end(in simulation: Simulation, strike: Int) {}
+    package func end(in simulation: Simulation, strike: Int) {}
 }
 
 /// Nodes whose certificates nobody accepts. What their users see of QUIC: connections end, and handshakes are refused.
-struct CertificateAction: FaultAction {
-    let nodes: [Int]
+package struct CertificateAction: FaultAction {
+    package let nodes: [Int]
     let partition: Partition
 
-    func begin(in simulation: Simulation, strike: Int) {
+    package func begin(in simulation: Simulation, strike: Int) {
         ResetAction(nodes: nodes).begin(in: simulation, strike: strike)
         simulation.network.cut(partition, occurrence: strike)
     }
 
-    func end(in simulation: Simulation, strike: Int) {
+    package func end(in simulation: Simulation, strike: Int) {
         simulation.network.heal(occurrence: strike, at: simulation.clock.now)
         simulation.catchUpBegins()
     }
@@ -138,21 +138,24 @@ extension FaultKind {
         },
         FaultKind(
             "slow-cpu", "every event that a node handles takes some time",
-            keys: [.select, FaultKey("event", .duration, .duration(.milliseconds(2)), "how long one event takes; at most 10s")]
+            keys: [.select, FaultKey("event", .duration, .duration(.milliseconds(2)), "how long one event takes; at most 10s")],
+            engines: [.sim, .live]
         ) { planning in
             planning.whole(SlowAction(nodes: planning.nodes(), eventCost: min(.seconds(10), planning.duration("event"))))
         },
         FaultKind(
             "certificate-expiry",
             "nobody accepts the certificates of the nodes: connections end, each new handshake is refused after a round trip",
-            keys: [FaultKey("select", .selector, .selector(.all), "the nodes")]
+            keys: [FaultKey("select", .selector, .selector(.all), "the nodes")], engines: [.sim, .live]
         ) { planning in
             let nodes = planning.nodes()
             var mask = [Bool](repeating: false, count: planning.nodeCount)
             for node in nodes { mask[node] = true }
             return planning.whole(CertificateAction(nodes: nodes, partition: Partition(shape: .alone(mask), refuses: true)))
         },
-        FaultKind("connection-reset", "the connections of the nodes are lost at both ends", keys: [.select], lasts: false) { planning in
+        FaultKind(
+            "connection-reset", "the connections of the nodes are lost at both ends", keys: [.select], lasts: false, engines: [.sim, .live]
+        ) { planning in
             planning.whole(ResetAction(nodes: planning.nodes()))
         },
     ]

@@ -28,7 +28,8 @@ extension FaultKind {
                 FaultKey("step", .durations, .durations(.seconds(2)...(.seconds(3))), "from one node to the next"),
                 FaultKey("batch", .count(1...1_000), .count(1), "nodes that go together"),
                 FaultKey("down", .durations, .durations(.milliseconds(500)...(.seconds(1))), "how long there is no process"),
-            ], lasts: false
+            ], lasts: false,
+            notLive: "an executable speaks one wire version, and the later ones are only modelled, at the border of a simulated node"
         ) { planning in
             var nodes = planning.nodes()
             planning.random.shuffle(&nodes)

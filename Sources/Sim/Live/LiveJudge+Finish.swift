@@ -8,12 +8,14 @@ package struct LiveVerdict {
     let recorder: RunRecorder
 
     /// Writes `report.html`, `metrics.json`, `trace.json` (for Perfetto) and the canonical `scenario.toml` to a folder.
-    package func write(to directory: String) throws(ScenarioError) {
+    ///
+    /// - Parameter shortcomings: in what the machine did not keep up, a sentence each: the page says so before anything else.
+    package func write(to directory: String, shortcomings: [String] = []) throws(ScenarioError) {
         try SimulationCommand.prepare(directory)
         try SimulationCommand.write(metrics.json, to: "\(directory)/metrics.json")
         try SimulationCommand.write(scenario.canonical, to: "\(directory)/scenario.toml")
         try SimulationCommand.write(TraceDocument.text(of: recorder, scenario: scenario), to: "\(directory)/trace.json")
-        let page = ReportPage(report: report, scenario: scenario, metrics: metrics, recorder: recorder)
+        let page = ReportPage(report: report, scenario: scenario, metrics: metrics, recorder: recorder, shortcomings: shortcomings)
         try SimulationCommand.write(page.html, to: "\(directory)/report.html")
     }
 }
@@ -37,6 +39,7 @@ extension LiveJudge {
             results[index].detail = "not judged: \(reason)"
         }
         results += ownChecks()
+        recorder.sent(all: timings.messages, violation: checks.firstViolation?.nanoseconds, leftOut: timings.messagesLeftOut)
         let report = SimulationReport(
             scenario: scenario.name, scenarioHash: scenario.hash, seed: evidence.seed, traceHash: "", simulatedTime: scenario.duration,
             wallTime: scenario.duration, events: lives.reduce(0) { $0 + $1.steps }, messagesDelivered: metrics.deliveredMessages,

@@ -181,7 +181,8 @@ extension LiveJudge {
             var (present, wrong) = (0, 0)
             for member in life.members where member.state.isPresent {
                 guard let other = agentOf[member.record.actor], other != agent.index else { continue }
-                if agents[other].life != nil { present += 1 } else { wrong += 1 }
+                // Not the writer that the agent was before its disk was wiped.
+                if agents[other].life?.actor == member.record.actor { present += 1 } else { wrong += 1 }
             }
             right += present
             all += up - 1 + wrong

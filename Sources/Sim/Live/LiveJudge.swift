@@ -178,7 +178,7 @@ package final class LiveJudge {
             metrics.acknowledged(version: version, by: life.node, at: now)
             recorder.note(life.node, .broadcast, "commits version \(version)", at: now)
         }
-        if now >= .zero { timings.note(step, at: life.node, life: index) { self.nodeOf[$0] } }
+        if now >= .zero { timings.note(step, at: life.node, life: index, time: time) { self.nodeOf[$0] } }
         // The ledger of after this event, while what it led to is looked at.
         life.advance()
         for effect in step.replayed {

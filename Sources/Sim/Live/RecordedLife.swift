@@ -3,7 +3,7 @@ import PatinaProtocol
 /// One process of an agent, replayed step by step.
 ///
 /// A step is handled by the replayed node when it is read, which is before its turn has come among the steps of the other agents. So
-/// `ledger` is kept from before it; what else is asked of the node is one event ahead of the time.
+/// `ledger` and `members` are kept from before it; what else is asked of the node is one event ahead of the time.
 final class RecordedLife {
     let node: Int
     let number: Int
@@ -14,6 +14,8 @@ final class RecordedLife {
     private(set) var next: NodeReplay.Step?
     /// What the node knew before `next`.
     private(set) var ledger: VersionLedger
+    /// Whom the node remembered before `next`.
+    private(set) var members: [Member]
     /// Steps whose effects are not those that the agent recorded, and what the first one was.
     private(set) var differences: UInt64 = 0
     private(set) var firstDifference: String?
@@ -32,6 +34,7 @@ final class RecordedLife {
             }
         actor = replay.header.configuration.actor
         ledger = replay.header.ledger
+        members = []
         advance()
     }
 
@@ -41,13 +44,14 @@ final class RecordedLife {
     var generation: UInt64 { replay.header.configuration.generation }
     var limits: Limits { replay.header.configuration.limits }
     var status: NodeStatus { replay.node.status }
-    var members: [Member] { replay.node.members }
-    var aliveMembers: [ActorID] { replay.node.aliveMembers.map(\.actor) }
+    /// Those that take part, in ascending order.
+    var aliveMembers: [ActorID] { members.filter(\.state.isPresent).map(\.record.actor).sorted() }
     var ownGeneration: UInt64 { replay.node.aliveMembers.first { $0.actor == actor }?.generation ?? 0 }
 
     /// Moves on to the step after `next`.
     func advance() {
         ledger = replay.node.ledger
+        members = replay.node.members
         guard failure == nil else {
             next = nil
             return

@@ -1,3 +1,5 @@
+import PatinaProtocol
+
 /// One message of a run, as the diagrams and the trace show it.
 struct RecordedMessage: Hashable {
     /// How it travelled.
@@ -11,7 +13,7 @@ struct RecordedMessage: Hashable {
     let to: Int
     let sent: Int64
     /// When it reached the other machine; nil when the network lost it.
-    let arrival: Int64?
+    var arrival: Int64?
     let traffic: TrafficClass
     let transport: Transport
     let bytes: Int
@@ -22,6 +24,17 @@ enum TrafficClass: Int, Hashable, CaseIterable {
     case membership, broadcast, sync, unknown
 
     var word: String { "\(self)" }
+
+    /// What the bytes of a datagram or message are for.
+    init(of bytes: [UInt8]) {
+        var reader = ByteReader(bytes)
+        switch (try? Envelope.read(from: &reader)).flatMap({ MessageKind(rawValue: $0.kind) }) {
+        case .membership: self = .membership
+        case .broadcast: self = .broadcast
+        case .sync: self = .sync
+        case nil: self = .unknown
+        }
+    }
 }
 
 /// A ring of the last messages, and the window that is kept of it: the messages before and after a moment that matters.

@@ -148,6 +148,25 @@ final class RunRecorder {
         firstFault.append(message)
     }
 
+    /// The messages of a run of which it is known only afterwards what arrived, in the order of sending. Call it once, at the end.
+    ///
+    /// - Parameters:
+    ///   - violation: when something was seen first that must not be; nil: nothing was.
+    ///   - leftOut: messages that are not among them.
+    func sent(all messages: [RecordedMessage], violation moment: Int64?, leftOut: UInt64) {
+        violation = MessageWindow(before: Bounds.before, after: Bounds.after)
+        firstFault = MessageWindow(before: Bounds.after, after: Bounds.before)
+        let fault = bands.first?.start
+        for message in messages {
+            if let moment, moment < message.sent { violation.keep(at: moment) }
+            if let fault, fault < message.sent { firstFault.keep(at: fault) }
+            sent(message)
+        }
+        if let moment { violation.keep(at: moment) }
+        if let fault { firstFault.keep(at: fault) }
+        messagesSeen += leftOut
+    }
+
     /// Something that must not be was seen for the first time.
     func violated(at now: Instant) { violation.keep(at: now.nanoseconds) }
 

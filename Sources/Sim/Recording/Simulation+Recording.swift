@@ -23,18 +23,7 @@ extension Simulation {
         recorder.sent(
             RecordedMessage(
                 from: from, to: to, sent: clock.now.nanoseconds, arrival: arrival?.nanoseconds,
-                traffic: transport == .session ? .sync : Self.traffic(of: bytes), transport: transport, bytes: bytes.count))
-    }
-
-    private static func traffic(of bytes: [UInt8]) -> TrafficClass {
-        var reader = ByteReader(bytes)
-        guard let envelope = try? Envelope.read(from: &reader) else { return .unknown }
-        switch MessageKind(rawValue: envelope.kind) {
-        case .membership: return .membership
-        case .broadcast: return .broadcast
-        case .sync: return .sync
-        case nil: return .unknown
-        }
+                traffic: transport == .session ? .sync : TrafficClass(of: bytes), transport: transport, bytes: bytes.count))
     }
 
     /// Asks the observers what they see and know.

@@ -12,6 +12,16 @@ public struct NodeSettings: Hashable, Sendable {
 
     public init() {}
 
+    /// Those that are the protocol's own.
+    package var protocolSettings: ProtocolSettings {
+        var settings = ProtocolSettings()
+        settings.membership = membership
+        settings.broadcast = broadcast
+        settings.sync = sync
+        settings.limits = limits
+        return settings
+    }
+
     /// The parts of a simulated machine that are not its network.
     public struct Machine: Hashable, Sendable {
         /// How long the writer is busy with one operation.
@@ -37,6 +47,21 @@ public struct NodeSettings: Hashable, Sendable {
         public var connectTimeout: Duration = .seconds(5)
 
         public init() {}
+    }
+}
+
+extension Scenario {
+    /// The settings of each node: those of `[node]`, and what `[[node.where]]` puts over them.
+    ///
+    /// - Parameter random: draws the nodes of each override.
+    package func nodeSettings(_ random: Random) -> [NodeSettings] {
+        var settings = Array(repeating: node, count: topology.nodes)
+        let nobody = [Bool](repeating: false, count: topology.nodes)
+        for (index, override) in nodeOverrides.enumerated() {
+            var own = random.fork("override", UInt64(index))
+            for node in override.select.choose(from: topology, taken: nobody, using: &own) { override.apply(to: &settings[node]) }
+        }
+        return settings
     }
 }
 

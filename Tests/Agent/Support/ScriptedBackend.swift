@@ -34,6 +34,7 @@ struct ScriptedBackend: AgentNode {
         let transactions = Mutex<[(statements: [Statement], timeout: Duration?)]>([])
         let queries = Mutex<[(statement: Statement, timeout: Duration?)]>([])
         let rejoins = Mutex(0)
+        let reconnects = Mutex(0)
         let shutdowns = Mutex(0)
         let schemas = Mutex<[[SchemaFile]]>([])
         let destructiveReloads = Mutex<[Bool]>([])
@@ -83,6 +84,7 @@ struct ScriptedBackend: AgentNode {
     }
 
     func rejoin() async { record.rejoins.withLock { $0 += 1 } }
+    func closeConnections() async { record.reconnects.withLock { $0 += 1 } }
     func untilFatal() async -> StoreError? { await onFatal() }
     func shutdown() async {
         record.shutdowns.withLock { $0 += 1 }

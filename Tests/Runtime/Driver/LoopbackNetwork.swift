@@ -97,6 +97,9 @@ final class LoopbackTransport: Transport, @unchecked Sendable {
         with(peer) { $0.lose(link) }
     }
 
+    /// There are none: what is sent arrives.
+    func closeConnections() {}
+
     func shutdown() -> EventLoopFuture<Void> {
         network.remove(localAddress)
         for (link, peer) in links.values { with(peer) { $0.lose(link) } }

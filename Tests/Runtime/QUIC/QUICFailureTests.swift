@@ -56,6 +56,22 @@ import Testing
         }
     }
 
+    @Test("closing: both ends lose all connections at once, and what is sent next makes a new one")
+    func closed() async throws {
+        let a = try await TestPeer.start()
+        let b = try await TestPeer.start()
+        let server = b.address
+        try await withPeers([a, b]) {
+            try await connect(a, b)
+            try await a.on { $0.closeConnections() }
+            #expect(try await a.counters.connections == 0)
+            try await expectSoon("the other end hears of it") { try await b.counters.connections == 0 }
+            try await a.on { $0.sendMessage(to: server, [9]) }
+            try await expectSoon("the message arrives") { b.recorder.state.messages.last == [9] }
+            #expect(try await a.counters.connectsStarted == 2)
+        }
+    }
+
     @Test("restart: a peer that forgot us says so at once (stateless reset), long before the idle timeout")
     func restarted() async throws {
         let authority = try CertificateAuthority()

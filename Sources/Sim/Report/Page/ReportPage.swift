@@ -6,6 +6,8 @@ struct ReportPage {
     let scenario: Scenario
     let metrics: MetricsDocument
     let recorder: RunRecorder
+    /// Why a live run says nothing; empty when it does, and for simulated ones.
+    var shortcomings: [String] = []
 
     var html: String {
         let title = Markup.escape("\(report.scenario), seed \(report.seed)")
@@ -33,17 +35,23 @@ struct ReportPage {
 
     private var header: String {
         let failed = report.checks.count(where: { !$0.valid })
+        let unusable = shortcomings.map { "<span class=\"verdict invalid\">✗ unusable: \(Markup.escape($0))</span> " }.joined()
+        let judged = report.checks.allSatisfy(\.isJudged) ? "" : "that was judged "
         let verdict =
-            report.valid
-            ? "<span class=\"verdict valid\">✓ every check \(report.checks.allSatisfy(\.isJudged) ? "" : "that was judged ")holds</span>"
-            : "<span class=\"verdict invalid\">✗ \(failed) of \(report.checks.count) checks failed</span>"
+            unusable
+            + (report.valid
+                ? "<span class=\"verdict valid\">✓ every check \(judged)holds</span>"
+                : "<span class=\"verdict invalid\">✗ \(failed) of \(report.checks.count) checks failed</span>")
+        let isSimulated = metrics.engine == .sim
+        let unit = isSimulated ? "messages" : "UDP datagrams"
         let facts: [(String, String)] = [
-            ("seed", "\(report.seed)"), ("nodes", "\(scenario.topology.nodes)"),
-            (metrics.engine == .sim ? "simulated" : "took", "\(Markup.number(JSONWriter.seconds(report.simulatedTime))) s"),
+            ("engine", isSimulated ? "simulator" : "real agents on this machine"), ("seed", "\(report.seed)"),
+            ("nodes", "\(scenario.topology.nodes)"),
+            (isSimulated ? "simulated" : "took", "\(Markup.number(JSONWriter.seconds(report.simulatedTime))) s"),
             ("events", Markup.number(Double(report.events))),
             (
                 "delivered",
-                "\(Markup.number(Double(report.messagesDelivered))) messages, \(Markup.number(Double(report.bytesDelivered))) bytes"
+                "\(Markup.number(Double(report.messagesDelivered))) \(unit), \(Markup.number(Double(report.bytesDelivered))) bytes"
             ),
             ("trace hash", report.traceHash.isEmpty ? "none: a live run" : "<code>\(report.traceHash)</code>"),
             ("scenario hash", "<code>\(report.scenarioHash)</code>"),
@@ -81,6 +89,11 @@ struct ReportPage {
                 "Not modelled: QUIC's congestion and flow control, the scheduling and caches of an operating system, "
                     + "the time of computations."
             )
+        }
+        if metrics.engine == .live {
+            lines.append(
+                "network.* counts UDP datagrams, which carry QUIC's packets; messages are the protocol's own, as agents recorded them, "
+                    + "without what sync sessions carry. A message without an end was not handed to its receiver.")
         }
         let trace = UInt64(recorder.traceMessages.count)
         if recorder.messagesSeen > trace {

@@ -15,6 +15,7 @@ enum Stylesheet {
         p{margin:4px 0;color:var(--soft);max-width:75ch}code{font:13px/1.4 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}
         .verdict{display:inline-block;font-weight:600;padding:2px 12px;border:2px solid;border-radius:6px}
         .judgement{white-space:nowrap;overflow-wrap:normal}.valid{color:var(--good)}.invalid{color:var(--bad)}
+        #checks td{white-space:pre-line}#checks td:nth-child(2){min-width:14em}
         table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;padding:4px 12px 4px 0;vertical-align:top;
         border-bottom:1px solid var(--grid);overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}
         td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}

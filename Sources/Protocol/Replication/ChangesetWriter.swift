@@ -11,6 +11,8 @@ public struct ChangesetWriter: Sendable {
     private var rows: [UInt8] = []
     private var rowCount = 0
     private var headerBytes = 0
+    /// What a row takes beside its key, cells and values, at most but for very large numbers.
+    private static let rowBytes = 24
 
     public init() {}
 
@@ -58,6 +60,8 @@ public struct ChangesetWriter: Sendable {
         cells: UnsafeBufferPointer<CellNumbers>, values: UnsafeRawBufferPointer
     ) {
         rowCount += 1
+        // Of a body of one row at once as much as it needs.
+        if rows.isEmpty { rows.reserveCapacity(Self.rowBytes + key.count + 3 * cells.count + values.count) }
         let sentinelDiffers = sentinel.map { $0.columnVersion != causalLength } ?? false
         let flags =
             (causalLength != 1 ? RowFlags.causalLength : 0) | (sentinel != nil ? RowFlags.sentinel : 0)
@@ -80,6 +84,7 @@ public struct ChangesetWriter: Sendable {
         values: UnsafeRawBufferPointer
     ) {
         rowCount += 1
+        if rows.isEmpty { rows.reserveCapacity(Self.rowBytes + key.count + values.count) }
         let flags = (causalLength != 1 ? RowFlags.causalLength : 0) | (sentinelSequence != nil ? RowFlags.sentinel : 0)
         appendVarint(UInt64(table) << 3 | flags, to: &rows)
         appendVarint(UInt64(key.count), to: &rows)
@@ -88,6 +93,29 @@ public struct ChangesetWriter: Sendable {
         if let sentinelSequence { appendVarint(sentinelSequence, to: &rows) }
         CellRun.appendFresh(count: columns, sequence: sequence, to: &rows)
         rows.append(contentsOf: values)
+    }
+
+    /// The body of a chunk with a single cell, as adding it to an empty writer would make it: what most transactions of one statement are.
+    public static func body(
+        encodedTable name: [UInt8], encodedColumn column: [UInt8], key: UnsafeRawBufferPointer, causalLength: UInt64, columnVersion: UInt64,
+        sequence: UInt64, value: UnsafeRawBufferPointer
+    ) -> [UInt8] {
+        var body: [UInt8] = []
+        body.reserveCapacity(2 * rowBytes + name.count + column.count + key.count + value.count)
+        body.append(ChangesetCodec.format)
+        body.append(1)
+        body.append(contentsOf: name)
+        body.append(1)
+        body.append(contentsOf: column)
+        body.append(1)
+        body.append(UInt8(causalLength != 1 ? RowFlags.causalLength : 0))
+        appendVarint(UInt64(key.count), to: &body)
+        body.append(contentsOf: key)
+        if causalLength != 1 { appendVarint(causalLength, to: &body) }
+        let cell = CellNumbers(column: 0, columnVersion: columnVersion, sequence: sequence)
+        withUnsafePointer(to: cell) { CellRun.append(UnsafeBufferPointer(start: $0, count: 1), to: &body) }
+        body.append(contentsOf: value)
+        return body
     }
 
     /// The whole body.

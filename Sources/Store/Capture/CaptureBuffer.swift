@@ -109,8 +109,32 @@ struct CaptureBuffer {
     mutating func recordInsert(_ values: HookValues, _ table: Table, index: Int, rowid: Int64) {
         let key = appendKey(table) { values.inserted($0) }
         let start = bytes.count
-        for column in table.capture.indices { append(values.inserted(table.capture[column].hook), column, of: table) }
+        appendAll(values, table)
         append(.insert, table: index, rowid: rowid, key: key, payload: start..<bytes.count)
+    }
+
+    /// Appends the value of every column. They are put together beside the buffer, which is asked for room once.
+    private mutating func appendAll(_ values: HookValues, _ table: Table) {
+        let columns = table.capture
+        withUnsafeTemporaryAllocation(of: HookValue.self, capacity: columns.count) { row in
+            var size = 0
+            for number in columns.indices {
+                let value = values.inserted(columns[number].hook).normalized(columns[number].affinity)
+                row.initializeElement(at: number, to: value)
+                size += value.encodedLimit
+                if value.contentBytes > valueLimit { noteTooLarge(number, of: table) }
+            }
+            withUnsafeTemporaryAllocation(byteCount: size, alignment: 1) { memory in
+                var writer = EncodedValues(memory)
+                for number in columns.indices { writer.append(row[number]) }
+                bytes.append(contentsOf: writer.written)
+            }
+        }
+    }
+
+    private mutating func noteTooLarge(_ column: Int, of table: Table) {
+        violation =
+            violation ?? .tooLarge(message: "a value of column \(table.columns[column].name) is over the limit of \(valueLimit) bytes")
     }
 
     mutating func recordDelete(_ values: HookValues, _ table: Table, index: Int, rowid: Int64) {
@@ -216,11 +240,7 @@ struct CaptureBuffer {
     }
 
     private mutating func append(_ value: HookValue, _ column: Int, of table: Table) {
-        let start = bytes.count
         value.normalized(table.capture[column].affinity).append(to: &bytes)
-        if bytes.count - start > valueLimit + 16 {
-            violation =
-                violation ?? .tooLarge(message: "a value of column \(table.columns[column].name) is over the limit of \(valueLimit) bytes")
-        }
+        if value.contentBytes > valueLimit { noteTooLarge(column, of: table) }
     }
 }

@@ -12,12 +12,14 @@ struct TransactionWriter {
 
     /// From so many inserted rows on, their clocks go to the table at once: they are neighbours there, as the rows are.
     private static let directInserts = 64
+    /// Enough for most clock records.
+    private static let recordBytes = 64
 
     /// Writes the clocks and tombstones to their tables or, in the order in which they are to be replayed, into a log. Returns the key
     /// list of the version, the log unless everything went to the tables, and the last sequence number; nil when the transaction, all in
     /// all, wrote nothing.
     func writeClocks() throws(StoreError) -> (keys: [UInt8], clocks: [UInt8]?, lastSequence: UInt64)? {
-        var log = ClockLog()
+        var log = logsClocks ? ClockLog(rows: min(folded.rows.count, Self.directInserts)) : ClockLog()
         let insertsAlone =
             folded.rows.count >= Self.directInserts && folded.rows.allSatisfy { $0.freshSequence != nil && $0.origin == .none }
         // First what goes, then what comes: a new row may have the rowid of an old one.
@@ -45,6 +47,8 @@ struct TransactionWriter {
         var keys = KeyListBuilder()
         var last: UInt64?
         var record: [UInt8] = []
+        record.reserveCapacity(Self.recordBytes)
+        var batch = ClockBatch(clocks)
         for row in folded.rows where isTouched(row) {
             let table = tables[row.table]
             last = max(last ?? 0, lastSequence(of: row))
@@ -61,12 +65,19 @@ struct TransactionWriter {
             }
             encode(row, table, into: &record)
             if !logsClocks || insertsAlone && !clocks.isOverlaid(table, rowid: row.rowid, buffer.bytes, row.key) {
-                try clocks.write(table, rowid: row.rowid, buffer.bytes, row.key, record: record, isNew: row.freshSequence != nil)
+                try buffer.bytes.withBytes { (all) throws(StoreError) in
+                    try record.withBytes { (record) throws(StoreError) in
+                        try batch.write(
+                            table, rowid: row.rowid, key: UnsafeRawBufferPointer(rebasing: all[row.key]), record: record,
+                            isNew: row.freshSequence != nil)
+                    }
+                }
             } else {
                 withKey(row) { log.set(table, rowid: row.rowid, $0, record: record) }
             }
             withKey(row) { keys.addRow(table, rowid: row.rowid, key: $0) }
         }
+        try batch.finish()
         return last.map { (keys.finish(), log.bytes.isEmpty ? nil : log.bytes, $0) }
     }
 
@@ -118,6 +129,8 @@ struct TransactionWriter {
     // MARK: Chunks
 
     func makeChunks(actor: ActorID, timestamp: HybridTimestamp, lastSequence: UInt64) -> [Chunk] {
+        let whole = ChunkID(actor: actor, version: folded.version, sequences: 0...lastSequence, lastSequence: lastSequence)
+        if let whole, let body = bodyOfOneCell() { return [Chunk(id: whole, timestamp: timestamp, body: body)] }
         var cutter = ChunkCutter(
             actor: actor, version: folded.version, timestamp: timestamp, lastSequence: lastSequence, from: 0, chunkBytes: chunkBytes)
         buffer.bytes.withUnsafeBytes { bytes in
@@ -129,6 +142,27 @@ struct TransactionWriter {
         }
         cutter.finish(at: lastSequence)
         return cutter.chunks
+    }
+
+    /// The body of the only chunk, when the transaction wrote one cell and nothing else.
+    private func bodyOfOneCell() -> [UInt8]? {
+        guard folded.rows.count == 1, folded.rows[0].freshSequence == nil, folded.rows[0].exists else { return nil }
+        let row = folded.rows[0]
+        if let sentinel = row.sentinel, folded.wrote(sentinel) { return nil }
+        var written: PendingRow.Cell?
+        for cell in row.cells where folded.wrote(cell.clock) {
+            if written != nil { return nil }
+            written = cell
+        }
+        guard let written else { return nil }
+        let table = tables[row.table]
+        return buffer.bytes.withUnsafeBytes { bytes in
+            ChangesetWriter.body(
+                encodedTable: table.wireName, encodedColumn: table.wireColumns[written.clock.column],
+                key: UnsafeRawBufferPointer(rebasing: bytes[row.key]), causalLength: row.causalLength,
+                columnVersion: written.clock.columnVersion, sequence: written.clock.sequence,
+                value: UnsafeRawBufferPointer(rebasing: bytes[written.value]))
+        }
     }
 
     /// True when the sequence numbers of each row lie behind those of the row before: nearly always.

@@ -32,16 +32,18 @@ extension ClockTables {
 
     private func fold(_ positions: ArraySlice<Int>) throws(StoreError) {
         var (last, newest): (Table?, Int64) = (nil, .min)
+        var batch = ClockBatch(self)
         for position in positions {
             let entry = overlay.entries[position]
             // A table that is gone took its clocks along.
             guard let table = catalog.table(withID: entry.table) else { continue }
             if table !== last { (last, newest) = (table, try newestClock(table)) }
             switch entry.kind {
-            case .rowidClock, .keyClock: try foldClock(entry, table, newest: newest)
+            case .rowidClock, .keyClock: try foldClock(entry, table, newest: newest, &batch)
             case .tombstone: try foldTombstone(entry, table)
             }
         }
+        try batch.finish()
     }
 
     private func finishFolding(through id: Int64) throws(StoreError) {
@@ -54,12 +56,13 @@ extension ClockTables {
     }
 
     /// - Parameter newest: the highest rowid that the table has a clock of. Rows beyond it are new.
-    private func foldClock(_ entry: ClockOverlay.Entry, _ table: Table, newest: Int64) throws(StoreError) {
+    private func foldClock(_ entry: ClockOverlay.Entry, _ table: Table, newest: Int64, _ batch: inout ClockBatch) throws(StoreError) {
         try overlay.bytes.withBytes { (all) throws(StoreError) in
             let key = UnsafeRawBufferPointer(rebasing: all[entry.key])
             if !entry.record.isEmpty {
                 let record = UnsafeRawBufferPointer(rebasing: all[entry.record])
-                return try put(table, rowid: entry.rowid, key, record, isNew: entry.kind == .rowidClock && entry.rowid > newest)
+                let isNew = entry.kind == .rowidClock && entry.rowid > newest
+                return try batch.put(table, rowid: entry.rowid, key: key, record: record, isNew: isNew)
             }
             let statement = try table.statements(.deleteClock)
             if entry.kind == .rowidClock { try statement.bind(1, entry.rowid) } else { try statement.bindBorrowed(1, blob: key) }

@@ -14,6 +14,14 @@ struct ClockLog {
     private(set) var bytes: [UInt8] = []
     private var lastRowid: Int64 = 0
 
+    init() {}
+
+    /// - Parameter rows: about how many rows it is for.
+    init(rows: Int) { bytes.reserveCapacity(Self.rowBytes * rows) }
+
+    /// What a row takes, about.
+    private static let rowBytes = 40
+
     private enum Operation: UInt64 {
         case clock, droppedClock, tombstone, droppedTombstone
     }

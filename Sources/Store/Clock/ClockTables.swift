@@ -67,7 +67,7 @@ struct ClockTables {
     func write(
         _ table: Table, rowid: Int64, key: UnsafeRawBufferPointer, record: UnsafeRawBufferPointer, isNew: Bool
     ) throws(StoreError) {
-        if case .unknown = overlay.clock(table, rowid: rowid, key, hash: nil) {} else { try fold() }
+        if isOverlaid(table, rowid: rowid, key: key) { try fold() }
         try put(table, rowid: rowid, key, record, isNew: isNew)
     }
 
@@ -100,8 +100,12 @@ struct ClockTables {
 
     /// True when the overlay has an opinion about the row's clock.
     func isOverlaid(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>) -> Bool {
-        let found = bytes.withUnsafeBytes { overlay.clock(table, rowid: rowid, UnsafeRawBufferPointer(rebasing: $0[key]), hash: nil) }
-        if case .unknown = found { return false }
+        bytes.withUnsafeBytes { isOverlaid(table, rowid: rowid, key: UnsafeRawBufferPointer(rebasing: $0[key])) }
+    }
+
+    /// As above, with the packed key wherever it is.
+    func isOverlaid(_ table: Table, rowid: Int64, key: UnsafeRawBufferPointer) -> Bool {
+        if case .unknown = overlay.clock(table, rowid: rowid, key, hash: nil) { return false }
         return true
     }
 

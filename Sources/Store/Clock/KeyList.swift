@@ -18,6 +18,8 @@ struct KeyListBuilder {
     }
 
     private var groups: [Group] = []
+    /// What precedes the rows of a table, about.
+    private static let headBytes = 16
 
     var isEmpty: Bool { groups.isEmpty }
 
@@ -59,6 +61,7 @@ struct KeyListBuilder {
 
     func finish() -> [UInt8] {
         var bytes: [UInt8] = []
+        bytes.reserveCapacity(groups.reduce(0) { $0 + $1.rows.count + $1.deleted.count + Self.headBytes })
         for group in groups {
             appendVarint(UInt64(group.table), to: &bytes)
             appendVarint(UInt64(group.rowCount), to: &bytes)

@@ -250,24 +250,36 @@ enum FrequentStatement: Int, CaseIterable {
 /// The statements of users that ran last, up to a limit. Few enough to be searched one by one.
 struct StatementCache {
     let limit: Int
-    /// The one that ran last is at the end.
+    /// The one that ran last, apart from the others: most often it runs again.
+    private var newest: (sql: String, statement: PreparedStatement)?
+    /// The others; the one that ran last is at the end.
     private var statements: [(sql: String, statement: PreparedStatement)] = []
 
     init(limit: Int) { self.limit = limit }
 
     /// Takes a statement out, so that a cursor that is still open never shares it.
     mutating func take(_ sql: String) -> PreparedStatement? {
+        if let last = newest, last.sql == sql {
+            newest = nil
+            return last.statement
+        }
         guard let index = statements.lastIndex(where: { $0.sql == sql }) else { return nil }
         return statements.remove(at: index).statement
     }
 
     mutating func put(_ statement: PreparedStatement, _ sql: String) {
         guard limit > 0 else { return }
-        if statements.count >= limit { statements.removeFirst() }
-        statements.append((sql, statement))
+        if let last = newest {
+            if statements.count >= limit - 1, !statements.isEmpty { statements.removeFirst() }
+            if limit > 1 { statements.append(last) }
+        }
+        newest = (sql, statement)
     }
 
-    mutating func removeAll() { statements.removeAll() }
+    mutating func removeAll() {
+        newest = nil
+        statements.removeAll()
+    }
 }
 
 /// An identifier as SQL text.

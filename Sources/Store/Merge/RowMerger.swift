@@ -157,16 +157,18 @@ struct RowMerger {
             let statement = try table.statements(.insertUnlessThere)
             defer { statement.forgetBorrowed() }
             var done = 0
+            var batch = ClockBatch(clocks)
             while done < inserted.rows.count {
                 let start = done
                 let body = inserted.rows[start].body
                 try inserted.bodies[body].withBytes { (bytes) throws(StoreError) in
                     while done < inserted.rows.count, inserted.rows[done].body == body,
-                        try insert(inserted.rows[done], bytes, table, statement)
+                        try insert(inserted.rows[done], bytes, table, statement, &batch)
                     { done += 1 }
                 }
                 if done == start || done < inserted.rows.count && inserted.rows[done].body == body { break }
             }
+            try batch.finish()
             return done
         } catch {
             throw Self.failure(error, table)
@@ -175,7 +177,7 @@ struct RowMerger {
 
     /// False, and nothing happened, when there is or was a row with its key.
     private mutating func insert(
-        _ row: InsertedRows.Row, _ body: UnsafeRawBufferPointer, _ table: Table, _ statement: PreparedStatement
+        _ row: InsertedRows.Row, _ body: UnsafeRawBufferPointer, _ table: Table, _ statement: PreparedStatement, _ batch: inout ClockBatch
     ) throws(StoreError) -> Bool {
         let key = UnsafeRawBufferPointer(rebasing: body[row.key])
         if table.mayHaveTombstones {
@@ -190,7 +192,7 @@ struct RowMerger {
             columns: table.columns.count, sequence: row.sequence, site: site, version: version, causalLength: 1, sentinel: nil,
             hash: table.keying == .rowid ? UInt32(truncatingIfNeeded: keyHash(key)) : nil, into: &record)
         try record.withBytes { (record) throws(StoreError) in
-            try clocks.write(table, rowid: rowid, key: key, record: record, isNew: true)
+            try batch.write(table, rowid: rowid, key: key, record: record, isNew: true)
         }
         keys.addRow(table, rowid: rowid, key: key)
         impact += table.columns.count

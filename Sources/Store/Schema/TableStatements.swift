@@ -15,7 +15,8 @@ final class TableStatements {
 
     enum Kind: Int, CaseIterable {
         case readClock, newestClock, insertClock, updateClock, deleteClock, readTombstone, insertTombstone, updateTombstone,
-            deleteTombstone, findRow, readValues, readForSync, insertWhole, insertUnlessThere, deleteRow
+            deleteTombstone, findRow, readValues, readForSync, insertWhole, insertUnlessThere, deleteRow,
+            insertManyClocks, insertSomeClocks, putManyClocks, putSomeClocks
     }
 
     func drop() {
@@ -59,6 +60,10 @@ struct TableSQL {
     let columns: [String]
     private let rowid: String
 
+    /// Clocks that one statement writes at most, and those that the next smaller one does.
+    static let clocksTogether = 32
+    static let fewClocksTogether = 4
+
     init(name: String, keying: Keying, keys: [String], columns: [String], rowid: String) {
         table = quoted(name)
         clock = quoted(Table.clockTable(of: name))
@@ -77,6 +82,19 @@ struct TableSQL {
         let names = keys + numbers.map { columns[$0] }
         let parameters = names.indices.map { "?\($0 + 1)" }.joined(separator: ", ")
         return "INSERT INTO \(table) (\(names.joined(separator: ", "))) VALUES (\(parameters))"
+    }
+
+    /// Parameters: for each of so many clocks its key and its record. Those that are there stay.
+    private func insertClocks(_ count: Int) -> String { "INSERT OR IGNORE INTO \(clock) VALUES \(Self.rows(count, width: 2))" }
+
+    /// The same, for clocks that may be there.
+    private func putClocks(_ count: Int) -> String {
+        "INSERT INTO \(clock) (key, clock) VALUES \(Self.rows(count, width: 2)) ON CONFLICT (key) DO UPDATE SET clock = excluded.clock"
+    }
+
+    /// `(?1, ?2), (?3, ?4)`…
+    private static func rows(_ count: Int, width: Int) -> String {
+        (0..<count).map { row in "(\((1...width).map { "?\(row * width + $0)" }.joined(separator: ", ")))" }.joined(separator: ", ")
     }
 
     func update(_ numbers: [Int]) -> String {
@@ -99,6 +117,10 @@ struct TableSQL {
         case .insertWhole: return insert(Array(columns.indices))
         case .deleteRow: return "DELETE FROM \(table) WHERE \(whereRow)"
         case .insertUnlessThere: return insert(Array(columns.indices)) + " ON CONFLICT (\(keys.joined(separator: ", "))) DO NOTHING"
+        case .insertManyClocks: return insertClocks(Self.clocksTogether)
+        case .insertSomeClocks: return insertClocks(Self.fewClocksTogether)
+        case .putManyClocks: return putClocks(Self.clocksTogether)
+        case .putSomeClocks: return putClocks(Self.fewClocksTogether)
         case .findRow:
             // Parameters: the key columns. Columns: rowid, key columns. An index answers it, where the key has one.
             let row = keying == .packedKey ? "0" : rowid

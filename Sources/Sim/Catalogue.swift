@@ -1,3 +1,5 @@
+import PatinaProtocol
+
 /// What `patina sim faults` and `patina sim checks` print, from the code. The tables in `docs/scenarios.md` are the same, which a
 /// test verifies.
 public enum Catalogue {
@@ -69,6 +71,28 @@ public enum Catalogue {
     public static var mutants: String {
         let lines = Mutant.allCases.map { "| `\($0.rawValue)` | \($0.summary) |" }
         return (["| mutant | what is wrong |", "|---|---|"] + lines).joined(separator: "\n") + "\n"
+    }
+
+    // MARK: Chaos
+
+    /// A table of all chaos points in Markdown.
+    public static var chaos: String {
+        let lines = ChaosPoint.allCases.map { "| `\($0.name)` | \($0.summary) |" }
+        return (["| point | what happens there |", "|---|---|"] + lines).joined(separator: "\n") + "\n"
+    }
+
+    /// The same as a JSON object with the array `points`.
+    public static var chaosJSON: String {
+        var writer = JSONWriter()
+        writer.object {
+            $0.array("points", of: ChaosPoint.allCases) { point, writer in
+                writer.object {
+                    $0.field("point", point.name)
+                    $0.field("summary", point.summary)
+                }
+            }
+        }
+        return writer.text + "\n"
     }
 
     /// Without the quotation marks of TOML.

@@ -33,6 +33,8 @@ public final class Store {
     var postponed = PostponedRanges()
     /// What `upkeep` has to do.
     var upkeepState = UpkeepState()
+    /// Set by the simulator alone.
+    package var chaos = Chaos()
     /// Where the passes of `maintain` stand.
     var maintenance = MaintenanceCursor()
     /// Own versions since the range of our own complete versions was last written.

@@ -78,9 +78,10 @@ extension Store {
             let folded = try folder.fold()
             // So large a transaction would fill the overlay by itself: its clocks go to their tables.
             let isLarge = folded.rows.count > unfoldedLimit / 4
-            if isLarge { try clocks.fold() } else { try makeRoom(rows: folded.rows.count) }
+            if isLarge || chaos.point(.foldedEarly) { try clocks.fold() } else { try makeRoom(rows: folded.rows.count) }
+            let chunkBytes = options.limits.chunkBytes / (chaos.point(.chunksSmall) ? 16 : 1)
             let writer = TransactionWriter(
-                buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: options.limits.chunkBytes,
+                buffer: context.buffer, folded: folded, tables: catalog.tables, clocks: clocks, chunkBytes: chunkBytes,
                 logsClocks: !isLarge)
             if let written = try writer.writeClocks() {
                 var keys = written.keys

@@ -22,16 +22,8 @@ struct LiveRunCommand: AsyncParsableCommand {
             keep up.
             """)
 
-    @Argument(help: ArgumentHelp("The scenario, a TOML file.", valueName: "file"))
-    var file: String
-
-    @Option(help: ArgumentHelp("The seed of all randomness. (default: the first of run.seeds)", valueName: "number"))
-    var seed: UInt64?
-
-    @Option(
-        name: .customLong("set"), parsing: .singleValue,
-        help: ArgumentHelp("Replace a value of the scenario, such as run.duration=30s. May be repeated.", valueName: "path=value"))
-    var settings: [String] = []
+    @OptionGroup var scenario: ScenarioOptions
+    @OptionGroup var seedOption: SeedOption
 
     @Option(help: ArgumentHelp("How many agents; the same as --set topology.nodes=count.", valueName: "count"))
     var nodes: Int?
@@ -54,9 +46,9 @@ struct LiveRunCommand: AsyncParsableCommand {
     var delayError: Double?
 
     func run() async throws {
-        var command = LiveCommand(file: file, executable: Executable.path)
-        command.seed = seed
-        command.overrides = settings + (nodes.map { ["topology.nodes=\($0)"] } ?? [])
+        var command = LiveCommand(file: scenario.file, executable: Executable.path)
+        command.seed = seedOption.seed
+        command.overrides = scenario.settings + (nodes.map { ["topology.nodes=\($0)"] } ?? [])
         command.output = out
         command.keepsFiles = keep
         if let delayError { command.delayErrorBound = .nanoseconds(Int64(max(0, min(delayError, 1e6)) * 1e6)) }

@@ -29,17 +29,18 @@ struct SimShrink: ParsableCommand {
     @Option(help: ArgumentHelp("Processes at the same time. (default: one for each core)", valueName: "number"))
     var jobs: Int?
 
-    @Flag(name: .customLong("swarm"), help: "Draw the values that [swarm] names from the seed first.")
-    var draws = false
+    @OptionGroup var overrides: OverrideOptions
+    @OptionGroup var drawOption: DrawOption
 
-    @Option(name: .customLong("set"), parsing: .singleValue, help: ArgumentHelp("As with sim run.", valueName: "path=value"))
-    var settings: [String] = []
+    @Option(help: ArgumentHelp("The mistake with which the run failed, as with sim run.", valueName: "name"))
+    var mutant: String?
 
     func run() throws {
         var command = ShrinkCommand(source: source)
         command.seed = seed
-        command.overrides = settings
-        command.draws = draws
+        command.overrides = overrides.settings
+        command.draws = drawOption.draws
+        command.mutant = try mutant.map(SimRun.mistake)
         command.runs = runs
         command.jobs = jobs ?? ProcessInfo.processInfo.activeProcessorCount
         command.executable = ownExecutable
@@ -54,7 +55,7 @@ struct SimShrink: ParsableCommand {
         Output.error("from \(outcome.before)")
         Output.error("to   \(outcome.after), in \(outcome.runs) runs\(outcome.isMinimal ? "" : "; more runs may find less")")
         let again = SimulationCommand.reproduction(file: out ?? "FILE", seed: outcome.seed)
-        Output.error("violates \(outcome.violated); reproduce with: \(again)")
+        Output.error("violates \(outcome.violated); reproduce with: \(again)\(mutant.map { " --mutant \($0)" } ?? "")")
     }
 }
 

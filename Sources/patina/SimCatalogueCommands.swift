@@ -5,23 +5,23 @@ struct SimShow: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
         abstract: "Prints a scenario with everything spelled out, and its hash.",
-        discussion: "Two files with the same hash are the same experiment. Exit code 2: the file or an override cannot be understood.")
+        discussion: """
+            Two files with the same hash are the same experiment. With --swarm, the scenario that a swarm runs with one seed: its values, \
+            faults and chaos points. Exit code 2: the file or an override cannot be understood.
+            """)
 
-    @Argument(help: ArgumentHelp("The scenario, a TOML file.", valueName: "file"))
-    var file: String
-
-    @Option(
-        name: .customLong("set"), parsing: .singleValue,
-        help: ArgumentHelp("Replace a value of the scenario, such as topology.nodes=50. May be repeated.", valueName: "path=value"))
-    var settings: [String] = []
+    @OptionGroup var options: ScenarioOptions
+    @OptionGroup var seedOption: SeedOption
+    @OptionGroup var drawOption: DrawOption
 
     func run() throws {
-        let scenario: Scenario
+        var scenario: Scenario
         do {
-            scenario = try Scenario.load(path: file, overrides: settings)
+            scenario = try Scenario.load(path: options.file, overrides: options.settings)
         } catch {
             throw Failure("\(error)", code: 2)
         }
+        if drawOption.draws { scenario = scenario.drawn(seed: seedOption.seed ?? scenario.seeds.first) }
         Output.bytes(Array(scenario.shown.utf8))
         Output.flush()
     }
@@ -53,6 +53,22 @@ struct SimChecks: ParsableCommand {
 
     func run() {
         Output.bytes(Array((json ? Catalogue.checksJSON : Catalogue.checks).utf8))
+        Output.flush()
+    }
+}
+
+struct SimChaos: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "chaos", abstract: "The points in the code at which a scenario can make something unlucky happen.")
+
+    @Flag(help: "Print all points. This is what the command does anyway.")
+    var list = false
+
+    @Flag(help: "Print them as JSON.")
+    var json = false
+
+    func run() {
+        Output.bytes(Array((json ? Catalogue.chaosJSON : Catalogue.chaos).utf8))
         Output.flush()
     }
 }

@@ -5,7 +5,8 @@ struct Sim: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sim", abstract: "Whole clusters in one deterministic process.",
         subcommands: [
-            SimRun.self, SimShow.self, SimFaults.self, SimChecks.self, SimMutants.self, SimSwarm.self, SimMerge.self, SimShrink.self,
+            SimRun.self, SimShow.self, SimFaults.self, SimChecks.self, SimChaos.self, SimMutants.self, SimSwarm.self, SimMerge.self,
+            SimShrink.self,
             SimReplay.self,
         ])
 }
@@ -21,17 +22,9 @@ struct SimRun: ParsableCommand {
             Exit codes: 0 all checks hold; 1 a check failed; 2 the scenario could not be judged.
             """)
 
-    @Argument(help: ArgumentHelp("The scenario, a TOML file.", valueName: "file"))
-    var file: String
-
-    @Option(help: ArgumentHelp("The seed of all randomness. (default: the first of run.seeds)", valueName: "number"))
-    var seed: UInt64?
-
-    @Option(
-        name: .customLong("set"), parsing: .singleValue,
-        help: ArgumentHelp(
-            "Replace a value of the scenario, such as topology.nodes=50 or link.*.loss=5%. May be repeated.", valueName: "path=value"))
-    var settings: [String] = []
+    @OptionGroup var scenario: ScenarioOptions
+    @OptionGroup var seedOption: SeedOption
+    @OptionGroup var drawOption: DrawOption
 
     @Option(
         help: ArgumentHelp(
@@ -47,17 +40,21 @@ struct SimRun: ParsableCommand {
                 + "spelled out, to this folder.", valueName: "folder"))
     var out: String?
 
-    @Flag(name: .customLong("swarm"), help: "Draw the values that [swarm] names from the seed, as sim swarm does.")
-    var draws = false
+    /// The mutant with this name.
+    static func mistake(_ name: String) throws -> Mutant {
+        guard let mutant = Mutant(rawValue: name) else {
+            throw Failure("there is no mutant \"\(name)\"; \"patina sim mutants\" lists them", code: 2)
+        }
+        return mutant
+    }
 
     func run() throws {
         let report: SimulationReport
-        let mistake = mutant.flatMap { Mutant(rawValue: $0) }
-        if let mutant, mistake == nil {
-            throw Failure("there is no mutant \"\(mutant)\"; \"patina sim mutants\" lists them", code: 2)
-        }
+        let (settings, draws) = (scenario.settings, drawOption.draws)
+        let mistake = try mutant.map(Self.mistake)
         do {
-            report = try SimulationCommand.run(file: file, seed: seed, overrides: settings, draws: draws, mutant: mistake, out: out)
+            report = try SimulationCommand.run(
+                file: scenario.file, seed: seedOption.seed, overrides: settings, draws: draws, mutant: mistake, out: out)
         } catch {
             throw Failure("\(error)", code: 2)
         }
@@ -68,7 +65,7 @@ struct SimRun: ParsableCommand {
         }
         Output.flush()
         guard report.valid else {
-            let again = SimulationCommand.reproduction(file: file, seed: report.seed, overrides: settings, draws: draws)
+            let again = SimulationCommand.reproduction(file: scenario.file, seed: report.seed, overrides: settings, draws: draws)
             let line = "reproduce with: \(again)\(mutant.map { " --mutant \($0)" } ?? "")"
             if json { Output.error(line) } else { Output.line(line) }
             Output.flush()

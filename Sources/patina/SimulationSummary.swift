@@ -23,6 +23,12 @@ enum SimulationSummary {
         for metric in report.metrics { metrics.add([metric.name, number(metric.value)]) }
         lines += metrics.lines() + [""]
 
+        if !report.chaos.isEmpty {
+            var chaos = TextTable(columns: [("chaos point", .left), ("strikes", .right)])
+            for strikes in report.chaos { chaos.add([strikes.point, grouped(strikes.count)]) }
+            lines += chaos.lines() + [""]
+        }
+
         let failed = report.checks.filter { !$0.valid }
         if failed.isEmpty {
             let judged = report.checks.count(where: \.isJudged)

@@ -14,8 +14,7 @@ struct SimSwarm: ParsableCommand {
             Exit codes: 0 every seed holds and everything that must happen sometimes did; 1 otherwise; 2 the scenario could not be judged.
             """)
 
-    @Argument(help: ArgumentHelp("The scenario, a TOML file.", valueName: "file"))
-    var file: String
+    @OptionGroup var scenario: ScenarioOptions
 
     @Option(help: ArgumentHelp("How many seeds, over all shards.", valueName: "number"))
     var seeds: UInt64 = 100
@@ -38,21 +37,18 @@ struct SimSwarm: ParsableCommand {
     @Option(help: ArgumentHelp("Write swarm.json, and a folder for each of the first failures, to this folder.", valueName: "folder"))
     var out: String?
 
-    @Option(name: .customLong("set"), parsing: .singleValue, help: ArgumentHelp("As with sim run.", valueName: "path=value"))
-    var settings: [String] = []
-
     @Flag(help: .hidden)
     var worker = false
 
     func run() throws {
         guard !worker else {
-            return SwarmWorker.serve(overrides: settings) { line in
+            return SwarmWorker.serve(overrides: scenario.settings) { line in
                 Output.line(line)
                 Output.flush()
             }
         }
-        var command = SwarmCommand(file: file, count: seeds, jobs: jobs ?? ProcessInfo.processInfo.activeProcessorCount)
-        command.overrides = settings
+        var command = SwarmCommand(file: scenario.file, count: seeds, jobs: jobs ?? ProcessInfo.processInfo.activeProcessorCount)
+        command.overrides = scenario.settings
         command.from = from
         command.shard = try parsedShard()
         command.keepGoing = keepGoing
@@ -146,6 +142,11 @@ enum SwarmSummary {
         if !report.coverage.isEmpty {
             var table = TextTable(columns: [("must happen in one seed", .left), ("seeds", .right)])
             for covered in report.coverage { table.add([covered.check, "\(covered.seeds)"]) }
+            lines += table.lines() + [""]
+        }
+        if !report.chaos.isEmpty {
+            var table = TextTable(columns: [("chaos point", .left), ("on in seeds", .right), ("struck in", .right), ("strikes", .right)])
+            for strikes in report.chaos { table.add([strikes.point, "\(strikes.on)", "\(strikes.seeds)", "\(strikes.count)"]) }
             lines += table.lines() + [""]
         }
         for failure in report.failures.prefix(failuresShown) {

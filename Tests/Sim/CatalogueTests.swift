@@ -1,6 +1,7 @@
 // Goal: the documentation lists the faults and checks that there are, in the words of the code.
 // Method: the tables between the marks of docs/scenarios.md are compared with what the commands print.
 
+import PatinaProtocol
 import Testing
 
 @testable import PatinaSim
@@ -19,6 +20,14 @@ import Testing
 
     @Test("catalogue: the table of checks is the code's")
     func checks() throws { #expect(try table("checks") == Catalogue.checks) }
+
+    @Test("catalogue: the table of chaos points is the code's, and their names are their own")
+    func chaos() throws {
+        #expect(try table("chaos points") == Catalogue.chaos)
+        #expect(ChaosPoint.allCases.count >= 12 && ChaosPoint.allCases.count <= 64)
+        #expect(Set(ChaosPoint.allCases.map(\.name)).count == ChaosPoint.allCases.count)
+        #expect(ChaosPoint.allCases.allSatisfy { ChaosPoint(name: $0.name) == $0 && !$0.summary.isEmpty })
+    }
 
     @Test("catalogue: kinds of faults have names of their own, a summary, and no key that all faults have")
     func kinds() {

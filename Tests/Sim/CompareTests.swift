@@ -63,6 +63,32 @@ import Testing
         #expect(throws: JSONFailure.self) { try Comparison(side("a", 1...1), Comparison.Side(name: "b", runs: [])) }
     }
 
+    @Test("compare: the interval of 95% covers a known difference about as often as it says")
+    func coverage() throws {
+        var random = Random(seed: 4)
+        func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+        var covered = 0
+        for _ in 0..<60 {
+            let left = (0..<12).map { _ in Double(random.below(1_000)) / 1_000 }
+            let right = (0..<12).map { _ in 2 + Double(random.below(1_000)) / 1_000 }
+            let interval = try #require(
+                Bootstrap.interval(left: 12, right: 12) { picked, others in
+                    mean(others.map { right[$0] }) - mean(picked.map { left[$0] })
+                })
+            if interval.contains(2) { covered += 1 }
+            #expect(!interval.contains(0) && interval.upperBound - interval.lowerBound < 0.7)
+        }
+        // Resampling a dozen values is a little too sure of itself: 92% in theory.
+        #expect((50...60).contains(covered), "\(covered) of 60")
+    }
+
+    @Test("compare: the page needs nothing from elsewhere")
+    func page() throws {
+        let html = try Comparison(side("a", 1...2), side("b", 3...4)).html
+        for part in ["http:", "https:", "<script", "<link", "src=", "@import", "file:"] { #expect(!html.contains(part), "\(part)") }
+        #expect(html.split(separator: "url(").dropFirst().allSatisfy { $0.hasPrefix("#") })
+    }
+
     @Test("compare: folders are found, and a folder without metrics is an error")
     func folders() throws {
         let path = "\(ScenarioLibrary.root)../.build/sim-tests/\(UInt64.random(in: .min ... .max))"

@@ -63,7 +63,7 @@ enum NegativeScenarios {
         for invariant in Check.Invariant.allCases { #expect(failing.contains("always \(invariant.rawValue)")) }
         for goal in Check.Goal.allCases { #expect(failing.contains("eventually \(goal.rawValue)")) }
         for occasion in Check.Occasion.allCases { #expect(failing.contains("never \(occasion.rawValue)")) }
-        #expect(failing.contains { $0.hasPrefix("metric ") })
+        #expect(failing.contains { $0.hasPrefix("metric ") } && failing.contains { $0.hasPrefix("sometimes ") })
     }
 
     @Test("coverage: matches-oracle is asked for in at least ten scenarios that must hold")

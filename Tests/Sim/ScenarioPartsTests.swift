@@ -99,11 +99,13 @@ import Testing
             """
             [swarm]
             vary = ["link.*.loss 0%..30%", "link.*.latency x0.1..x10", "fault.*"]
+            faults = { kinds = "20%", strike = "1%" }
             chaos = { sites = "10%", fire = "5%" }
 
             """)
         #expect(varied.swarm.vary.map(\.range) == [.between("0%", "30%"), .scaled(100, 10_000), .any])
         #expect(varied.swarm.vary.map(\.path) == ["link.*.loss", "link.*.latency", "fault.*"])
+        #expect(varied.swarm.faults == SwarmSettings.Faults(kinds: 200_000, strike: 10_000))
         #expect(varied.swarm.chaos == SwarmSettings.Chaos(sites: 100_000, fire: 50_000))
         #expect(message("[swarm]\nvary = [\"a b c\"]\n").contains("not understood"))
         #expect(message("[swarm]\nvary = [\"a x2..x1\"]\n").contains("not understood"))

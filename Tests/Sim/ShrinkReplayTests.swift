@@ -34,6 +34,24 @@ private func directory() throws -> String {
         #expect(report.checks.map(\.name) == [outcome.violated] && !report.valid)
     }
 
+    @Test("shrink: a mutant under twenty drawn faults is found again with at most five, at four nodes")
+    func goal() throws {
+        var command = ShrinkCommand(source: ScenarioLibrary.root + "smoke/swarm-five.toml")
+        command.seed = 1
+        command.mutant = .syncNeverOpened
+        command.draws = true
+        command.overrides = [
+            "topology.nodes=8", "run.duration=32s", "run.drain=10s", "workload.0.rate=5/s",
+            "swarm.faults={ kinds = \"40%\", strike = \"15%\" }",
+        ]
+        command.runs = 48
+        let outcome = try command.run { _ in }
+        #expect(outcome.before.faults >= 15 && outcome.before.nodes == 8)
+        #expect(outcome.after.faults <= 5 && outcome.after.nodes <= 4, "\(outcome.after) after \(outcome.runs) runs")
+        let small = Simulation(scenario: outcome.scenario, seed: outcome.seed, mutant: .syncNeverOpened).run()
+        #expect(small.checks.contains { $0.name == outcome.violated && !$0.valid })
+    }
+
     @Test("shrink: what does not fail is refused")
     func holds() throws {
         let path = try directory()

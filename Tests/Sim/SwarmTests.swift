@@ -10,6 +10,7 @@ private let swarm = """
 
     [swarm]
     vary = ["link.*.loss 0..10%", "link.*.latency x0.5..x4", "node.swim.*", "fault.*", "topology.nodes 3..5"]
+    faults = { kinds = "10%", strike = "10%" }
     chaos = { sites = "10%", fire = "10%" }
     """
 
@@ -42,11 +43,12 @@ private func temporaryFile(_ text: String) throws -> String {
             guard case .fixed(.uniform(let range)) = each.links[0].latency else { continue }
             #expect(range.lowerBound >= .microseconds(499) && range.upperBound <= .milliseconds(8))
         }
-        // The only check hangs on no fault, so the cut is missing now and then; chaos adds up to two.
+        // The only check hangs on no fault, so the cut is missing now and then; others are added.
         #expect(drawn.contains { !$0.faults.contains { $0.id == "cut" } } && drawn.contains { $0.faults.contains { $0.id == "cut" } })
-        let kinds = Set(drawn.flatMap { $0.faults.filter { $0.id.hasPrefix("chaos-") }.map(\.kind) })
-        #expect(kinds == Set(ChaosKind.names) && ChaosKind.all.map(\.name).count == ChaosKind.names.count)
-        #expect(drawn.contains { !$0.faults.contains { $0.id.hasPrefix("chaos-") } })
+        let kinds = Set(drawn.flatMap { $0.faults.filter { $0.id.hasPrefix("drawn-") }.map(\.kind) })
+        #expect(kinds == Set(DrawnFaultKind.names) && DrawnFaultKind.all.map(\.name).count == DrawnFaultKind.names.count)
+        #expect(drawn.contains { !$0.faults.contains { $0.id.hasPrefix("drawn-") } })
+        #expect(Set(drawn.flatMap(\.chaos.points)) == Set(ChaosPoint.allCases) && drawn.contains { $0.chaos.points.isEmpty })
         #expect(drawn.allSatisfy { $0.swarm == SwarmSettings() })
     }
 
@@ -80,7 +82,9 @@ private func temporaryFile(_ text: String) throws -> String {
         let parts = [try part(1, of: 2), try part(2, of: 2)]
         #expect(parts.map(\.runs) == [3, 2] && !parts[0].isComplete)
         let merged = try SwarmReport.merge(parts.map { try SwarmReport(json: $0.json) })
-        #expect(merged.digest == whole.digest && merged.runs == 5 && merged.coverage == whole.coverage && merged.isComplete)
+        #expect(
+            merged.digest == whole.digest && merged.runs == 5 && merged.coverage == whole.coverage && merged.chaos == whole.chaos
+                && merged.isComplete)
         #expect(throws: JSONFailure.self) { try SwarmReport.merge([parts[0], parts[0]]) }
         #expect(throws: JSONFailure.self) { try SwarmReport.merge([parts[0], whole]) }
         #expect(throws: JSONFailure.self) { try SwarmReport.merge([]) }
@@ -113,11 +117,16 @@ private func temporaryFile(_ text: String) throws -> String {
 
     @Test("swarm: requests and results survive their lines, and a damaged line is an error")
     func lines() throws {
-        let request = WorkerRequest(seed: 7, file: "/a b/c.toml", draws: true)
-        #expect(WorkerRequest(line: request.line) == request)
-        for line in ["", "swarm", "swarm x /a", "dance 1 /a", "plain 1 "] { #expect(WorkerRequest(line: line) == nil) }
+        for mutant in [nil, Mutant.digestIgnored] {
+            let request = WorkerRequest(seed: 7, file: "/a b/c.toml", draws: true, mutant: mutant)
+            #expect(WorkerRequest(line: request.line) == request)
+        }
+        for line in ["", "swarm", "swarm x - /a", "dance 1 - /a", "plain 1 - ", "plain 1 nobody /a"] {
+            #expect(WorkerRequest(line: line) == nil)
+        }
         var result = WorkerResult(failing: "a \"check\"", "line\nbreak")
         result.occurrences = [WorkerResult.Occurrence(check: "b", count: 3)]
+        result.chaos = [WorkerResult.Occurrence(check: "sync.answer-cut", count: 0)]
         #expect(try WorkerResult(line: result.line) == result)
         #expect(throws: JSONFailure.self) { try WorkerResult(line: String(result.line.dropLast(4))) }
     }

@@ -46,6 +46,7 @@ public struct Broadcast: ~Copyable {
     private let configuration: BroadcastConfiguration
     private let limits: Limits
     private var random: Random
+    var chaos: Chaos
     private(set) var cache: PayloadCache
     private(set) var missing: MissingChunks
     /// Names for the next announcement. `toAll`: to the children in both trees, because the chunk was not pushed.
@@ -61,6 +62,7 @@ public struct Broadcast: ~Copyable {
         self.configuration = configuration.broadcast.sane
         limits = configuration.limits
         self.random = random
+        chaos = Chaos(configuration.chaos, random: random)
         cache = PayloadCache(
             chunkLimit: limits.cachedChunks, byteLimit: limits.cachedBytes, lifetime: configuration.broadcast.cacheLifetime)
         missing = MissingChunks(configuration: configuration.broadcast.sane, limit: limits.missingChunks)
@@ -72,6 +74,7 @@ public struct Broadcast: ~Copyable {
         case .received(let reader, let sender): receive(reader, from: sender, now: now, context: context, into: &outputs)
         case .deadlinePassed(.announce):
             announceAt = nil
+            if chaos.point(.announcementLate) { return scheduleAnnouncement(now: now, into: &outputs) }
             announce(members: context.members, into: &outputs)
         case .deadlinePassed(.graft):
             if let due = graftAt, due <= now { graftAt = nil }
@@ -166,8 +169,9 @@ public struct Broadcast: ~Copyable {
     }
 
     private mutating func remember(_ encoded: EncodedChunk, hops: UInt64, isPushed: Bool, now: Instant, into outputs: inout [Output]) {
+        let isShort = chaos.point(.cacheShort) && cache.dropOldest()
         let evicted = cache.insert(encoded.id, bytes: encoded.bytes, hops: hops, isPushed: isPushed, now: now)
-        if evicted > 0 { outputs.append(.measure(.dropped(.cachedChunks))) }
+        if evicted > 0 || isShort { outputs.append(.measure(.dropped(.cachedChunks))) }
     }
 
     // MARK: Pushing
@@ -181,13 +185,13 @@ public struct Broadcast: ~Copyable {
             guard !tree.eagerPositions.isEmpty else { return }
             // Every child gets the same bytes: one array, shared.
             let messages = pack(payloads, as: .eager)
-            for position in tree.eagerPositions {
+            for position in tree.eagerPositions where !chaos.point(.pushSkipped) {
                 for message in messages { send(message, to: tree.eagerChild(position).address, into: &outputs) }
             }
         case .flood:
             let messages = pack(payloads, as: .eager)
             guard !messages.isEmpty else { return }
-            for target in floodTargets(members: members, own: own, origin: origin) {
+            for target in floodTargets(members: members, own: own, origin: origin) where !chaos.point(.pushSkipped) {
                 for message in messages { send(message, to: members[target].address, into: &outputs) }
             }
         }
@@ -206,11 +210,12 @@ public struct Broadcast: ~Copyable {
         return targets
     }
 
-    private func pack(_ payloads: [Payload], as kind: BroadcastRecord.Kind) -> [[UInt8]] {
+    private mutating func pack(_ payloads: [Payload], as kind: BroadcastRecord.Kind) -> [[UInt8]] {
         var messages: [[UInt8]] = []
         var writer = envelope.writer(capacity: payloads.count == 1 ? payloads[0].bytes.count + 16 : 0)
         for payload in payloads where payload.hops < configuration.hopLimit {
-            if writer.count > Envelope.overhead, writer.count + payload.bytes.count > configuration.messageBytes {
+            let isFull = writer.count + payload.bytes.count > configuration.messageBytes
+            if writer.count > Envelope.overhead, isFull || chaos.point(.messageSplit) {
                 messages.append(writer.bytes)
                 writer = envelope.writer()
             }
@@ -239,10 +244,12 @@ public struct Broadcast: ~Copyable {
             return
         }
         announcing.append((id, toAll))
-        if announceAt == nil {
-            announceAt = now + configuration.announceInterval
-            outputs.append(.schedule(.announce, at: now + configuration.announceInterval))
-        }
+        if announceAt == nil { scheduleAnnouncement(now: now, into: &outputs) }
+    }
+
+    private mutating func scheduleAnnouncement(now: Instant, into outputs: inout [Output]) {
+        announceAt = now + configuration.announceInterval
+        outputs.append(.schedule(.announce, at: now + configuration.announceInterval))
     }
 
     private mutating func announce(members: MemberTable, into outputs: inout [Output]) {
@@ -286,7 +293,8 @@ public struct Broadcast: ~Copyable {
 
     private mutating func heard(_ list: ChunkList, now: Instant, context: NodeContext, into outputs: inout [Output]) {
         for id in list.ids where !context.isKnown(id) && cache[id] == nil {
-            if !missing.announced(id, by: list.sender, now: now) { outputs.append(.measure(.dropped(.missingChunks))) }
+            let isFull = chaos.point(.missingFull) || !missing.announced(id, by: list.sender, now: now)
+            if isFull { outputs.append(.measure(.dropped(.missingChunks))) }
         }
         scheduleGraft(into: &outputs)
     }
@@ -314,7 +322,8 @@ public struct Broadcast: ~Copyable {
     }
 
     /// Answers a graft with what the cache has. Returns how many chunks were sent.
-    private func serve(_ list: ChunkList, limit: Int, into outputs: inout [Output]) -> Int {
+    private mutating func serve(_ list: ChunkList, limit: Int, into outputs: inout [Output]) -> Int {
+        if chaos.point(.graftUnanswered) { return 0 }
         // A peer that asks for more at once than any announcement holds does not get to make us send gigabytes.
         if list.ids.count > max(0, limit) { outputs.append(.measure(.dropped(.announcedChunks))) }
         let payloads = list.ids.prefix(max(0, limit)).compactMap { id in cache[id].map { Payload(bytes: $0.bytes, hops: $0.hops) } }

@@ -46,6 +46,13 @@ struct PayloadCache: Sendable {
         return evicted
     }
 
+    /// Lets the oldest chunk go; false when there is none.
+    mutating func dropOldest() -> Bool {
+        guard !entries.isEmpty else { return false }
+        removeFirst()
+        return true
+    }
+
     private mutating func removeFirst() {
         guard let id = order.popFirst(), let entry = entries.removeValue(forKey: id) else {
             preconditionFailure("a cache that is over its bound holds something")

@@ -5,7 +5,7 @@
 public enum EventLog {
     /// Raised whenever the layout changes, which it does with every case of `Event` and `Effect` and every field of
     /// `NodeConfiguration` that comes or goes. A reader of another format refuses the log.
-    public static let format: UInt8 = 1
+    public static let format: UInt8 = 2
     /// The first bytes of a log; the format follows.
     public static let magic: [UInt8] = Array("PatinaEv".utf8)
     /// Bytes of one record at most. A node whose event and effects take more can be recorded up to that event.

@@ -21,6 +21,8 @@ extension ByteWriter {
         writeInteger(configuration.applyOperations)
         write(configuration.memberSaveDelay)
         write(configuration.maintenanceInterval)
+        write(configuration.chaos.points)
+        writeVarint(UInt64(configuration.chaos.fire))
     }
 
     mutating func write(_ settings: ProtocolSettings) {
@@ -92,6 +94,9 @@ extension ByteReader {
         configuration.applyOperations = try readSetting()
         configuration.memberSaveDelay = try readDurationSetting()
         configuration.maintenanceInterval = try readDurationSetting()
+        let points = try readUInt64()
+        let fire = UInt32(clamping: try readVarint())
+        configuration.chaos = ChaosConfiguration(bits: points, fire: fire)
         return configuration
     }
 

@@ -27,6 +27,7 @@ private enum MeasurementTag: UInt8 {
     case leftToSync = 12
     case repaired = 13
     case syncRefused = 14
+    case chaos = 15
 }
 
 extension ByteWriter {
@@ -118,6 +119,9 @@ extension ByteWriter {
         case .syncRefused(let actor):
             write(MeasurementTag.syncRefused)
             write(actor)
+        case .chaos(let point):
+            write(MeasurementTag.chaos)
+            write(point)
         }
     }
 }
@@ -156,6 +160,7 @@ extension ByteReader {
         case .leftToSync: return .leftToSync(chunks: try readInteger())
         case .repaired: return .repaired(try readChunkID())
         case .syncRefused: return .syncRefused(by: try readActor())
+        case .chaos: return .chaos(point: try readByte())
         }
     }
 }

@@ -1,7 +1,7 @@
 /// What becomes of news: which claim wins, and what changes when one does.
 extension Membership {
     /// Takes note of a claim that `sender` made. In a `wholesale` claim, a piece of a member list, "down" may be
-    /// much older than what is known here; it counts as a suspicion, so that the member is heard first.
+    /// much older than what is known here; it counts as a suspicion, so that the member is heard first. So does a rumour.
     /// - Parameter known: the member's place, if that has been looked up; nil when it was not remembered then, or is not known.
     mutating func learn(
         _ claim: MemberClaim, about known: MemberTable.Place? = nil, by sender: ActorID, wholesale: Bool, now: Instant,
@@ -28,15 +28,30 @@ extension Membership {
             return
         }
         var claim = claim
-        if wholesale, claim.state == .down, present.state.isPresent {
-            claim.state = .suspect
-            claim.marks = [MemberClaim.mark(of: sender)]
-            if claim.precedence == present {
-                confirm(claim.record.actor, by: claim.marks, now: now, into: &outputs)
-                return
+        var isRumour = false
+        if claim.state == .down, present.state.isPresent {
+            isRumour = !wholesale && self.isRumour(about: claim.record.actor, now: now)
+            if wholesale || isRumour {
+                claim.state = .suspect
+                claim.marks = [MemberClaim.mark(of: sender)]
             }
         }
-        if claim.precedence > present { adopt(claim, at: place, now: now, into: &outputs) }
+        if claim.state == .suspect, claim.precedence == present {
+            confirm(claim.record.actor, by: claim.marks, now: now, into: &outputs)
+        } else if claim.precedence > present {
+            adopt(claim, at: place, now: now, into: &outputs)
+        } else {
+            return
+        }
+        if isRumour { hasten(claim.record.actor, into: &outputs) }
+    }
+
+    /// Whether it is too early to believe that a member is down which is present here. In a cluster that is whole the suspicion was heard
+    /// of seconds before; where it was not, the news comes from the other side of a cut that has healed, or an objection is on its way.
+    private func isRumour(about actor: ActorID, now: Instant) -> Bool {
+        if configuration.mutants.contains(.rumourBelieved) { return false }
+        guard let suspicion = suspicions[actor] else { return true }
+        return now - suspicion.started < suspicionTime(confirmations: configuration.confirmations) / 2
     }
 
     /// Makes a claim what this node believes. It must be about another member, and win over what is known in `place`; nil when the

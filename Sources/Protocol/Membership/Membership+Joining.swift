@@ -76,7 +76,8 @@ extension Membership {
 
     /// Sends everything that is known of the members, in as many messages as it takes. An answer is wanted to the last.
     mutating func sendList(to address: Address, wantsAnswer: Bool, into outputs: inout [Output]) {
-        let limit = min(configuration.listMessageBytes, limits.messageBytes) + prefix.count
+        let bytes = chaos.point(.listSplit) ? 1_024 : configuration.listMessageBytes
+        let limit = min(bytes, limits.messageBytes) + prefix.count
         var writer = packet(.list(wantsAnswer: false), capacity: min(limit, 160 + 48 * members.remembered))
         // The last byte of the head says whether an answer is wanted. Only the last piece knows that it is the last.
         let head = writer.count
@@ -100,7 +101,7 @@ extension Membership {
         exchangesSkipped += 1
         // While news of many members is under way, lists differ all the time, and sending them whole helps nobody.
         let isDue = (isExchangeUrgent && !hasBacklog) || exchangesSkipped >= Membership.exchangeStep
-        guard isDue, let peer = pick(1).first else { return }
+        guard isDue, !chaos.point(.exchangeSkipped), let peer = pick(1).first else { return }
         exchangesSkipped = 0
         isExchangeUrgent = false
         send(.compare(view), to: peer.address, reliably: true, into: &outputs)

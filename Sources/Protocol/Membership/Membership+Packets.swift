@@ -40,6 +40,7 @@ extension Membership {
             outputs.append(.digestHeard(from: sender.actor, digest))
             // Whoever holds the address of another one must not answer for it.
             guard target == identity.record.actor else { return tellIfDown(sender, into: &outputs) }
+            if chaos.point(.answerWithheld) { return }
             let body = MembershipPacket.Body.acknowledgement(sequence: sequence, subject: target, digest: self.digest)
             send(body, to: sender.address, about: sender.actor, reliably: reliably, into: &outputs)
         case .acknowledgement(let sequence, let subject, let digest):
@@ -94,7 +95,7 @@ extension Membership {
         let expected = MembershipPacket.headBytes + min(updates.bytes, budget)
         var writer = packet(body, capacity: min(expected, budget))
         if let subject, state(of: subject) != .alive { claim(about: subject).write(to: &writer) }
-        if !updates.isEmpty {
+        if !updates.isEmpty, !chaos.point(.newsHeldBack) {
             for place in updates.take(bytes: budget - (writer.count - prefix.count), limit: transmissionLimit) where place != subject {
                 claim(about: place).write(to: &writer)
             }
@@ -153,6 +154,10 @@ extension Membership {
 
     mutating func gossip(now: Instant, into outputs: inout [Output]) {
         isGossipScheduled = false
+        if chaos.point(.gossipLate) {
+            isGossipScheduled = true
+            return outputs.append(.schedule(.gossip(life: life), at: now + configuration.gossipPeriod))
+        }
         let peers = pick(configuration.gossipFanout)
         // Alone there is nobody to tell; whoever joins is sent the whole list.
         if peers.isEmpty { updates.removeAll() }

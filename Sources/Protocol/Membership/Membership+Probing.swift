@@ -33,6 +33,7 @@ extension Membership {
         let period = configuration.probePeriod * (doubt + 1)
         probeDue = now + period
         outputs.append(.schedule(.probe(life: life), at: probeDue))
+        if chaos.point(.probeSkipped) { return }
         guard let place = probeOrder.next(using: &probeRandom) else { return }
         let entry = members[place]
         lastSequence += 1
@@ -40,7 +41,8 @@ extension Membership {
             sequence: lastSequence, target: entry.record, incarnation: entry.incarnation, sentAt: now, deadline: probeDue)
         probe = next
         ping(next, reliably: false, into: &outputs)
-        outputs.append(.schedule(.probeTimeout(sequence: next.sequence), at: now + probeTimeout(of: entry, period: period)))
+        let patience = chaos.point(.probeImpatient) ? .milliseconds(1) : probeTimeout(of: entry, period: period)
+        outputs.append(.schedule(.probeTimeout(sequence: next.sequence), at: now + patience))
     }
 
     /// How long to wait for the direct answer: what was measured, longer while this node doubts itself, and never so
@@ -119,7 +121,7 @@ extension Membership {
             let body = MembershipPacket.Body.acknowledgement(sequence: sequence, subject: target, digest: digest)
             return send(body, to: requester.address, about: requester.actor, into: &outputs)
         }
-        guard relays.count < limits.relayedProbes else {
+        guard relays.count < limits.relayedProbes, !chaos.point(.helperBusy) else {
             return send(.negativeAcknowledgement(sequence: sequence), to: requester.address, into: &outputs)
         }
         lastSequence += 1

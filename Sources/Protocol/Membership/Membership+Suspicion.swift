@@ -39,6 +39,15 @@ extension Membership {
         return true
     }
 
+    /// A suspect was declared down elsewhere: its suspicion lasts as long here as one that enough members have confirmed.
+    mutating func hasten(_ actor: ActorID, into outputs: inout [Output]) {
+        guard let suspicion = suspicions[actor] else { return }
+        let deadline = suspicion.started + suspicionTime(confirmations: configuration.confirmations)
+        guard deadline < suspicion.deadline else { return }
+        suspicions[actor]?.deadline = deadline
+        outputs.append(.schedule(.suspicion(actor), at: deadline))
+    }
+
     /// This node's own probe of `actor` failed.
     mutating func suspect(_ actor: ActorID, now: Instant, into outputs: inout [Output]) {
         guard let place = members.place(of: actor) else { return }
@@ -70,6 +79,12 @@ extension Membership {
         if now - suspicion.deadline > configuration.stallTolerance {
             // The process stood still. The objection may be among the packets that wait to be read.
             let deadline = now + suspicionTime(confirmations: configuration.confirmations)
+            suspicions[actor]?.deadline = deadline
+            outputs.append(.schedule(.suspicion(actor), at: deadline))
+            return
+        }
+        if chaos.point(.suspicionLate) {
+            let deadline = now + .milliseconds(500)
             suspicions[actor]?.deadline = deadline
             outputs.append(.schedule(.suspicion(actor), at: deadline))
             return

@@ -10,7 +10,8 @@
 /// suspect is told at once). Deviations: the wait for an answer follows measured round-trip times; a reliable-stream
 /// probe runs beside the indirect ones; identity is (actor, generation), so that a restarted node overrides its former
 /// life without waiting; lists are compared by a digest and sent only when they differ; a process that stood still notices
-/// it and accuses nobody.
+/// it and accuses nobody; whoever is said to be down and was hardly suspected here is suspected first, so that two sides of a
+/// cut that has healed do not bury each other's members.
 public struct Membership: ~Copyable {
     /// Everything that can happen to the machine.
     public enum Event: Hashable, Sendable {
@@ -102,6 +103,8 @@ public struct Membership: ~Copyable {
     var probeRandom: Random
     var gossipRandom: Random
     var timingRandom: Random
+    /// Set by the node before the first event.
+    var chaos = Chaos()
 
     /// - Parameters:
     ///   - identity: this node; its generation must be higher than in every earlier run.

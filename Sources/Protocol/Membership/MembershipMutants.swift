@@ -9,4 +9,5 @@ package struct MembershipMutants: OptionSet, Hashable, Sendable {
     package static let incarnationNotRaised = MembershipMutants(rawValue: 2)
     package static let suspicionNotWaited = MembershipMutants(rawValue: 4)
     package static let staleTimerObeyed = MembershipMutants(rawValue: 8)
+    package static let rumourBelieved = MembershipMutants(rawValue: 16)
 }

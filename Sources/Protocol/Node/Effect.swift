@@ -79,6 +79,8 @@ public enum Measurement: Hashable, Sendable {
     case repaired(ChunkID)
     /// A server was full and told us to come back later.
     case syncRefused(by: ActorID)
+    /// Chaos struck at the point with this number; in simulations only.
+    case chaos(point: UInt8)
 
     /// What a message is for. `unknown` is a kind of a later build.
     public enum MessageClass: UInt8, Hashable, Sendable, CaseIterable { case membership, broadcast, sync, unknown }

@@ -60,14 +60,15 @@ struct Intake: Sendable {
         return .taken
     }
 
-    /// The next operation for the store, or nil when nothing waits.
-    mutating func nextOperation(token: StoreToken) -> StoreOperation? {
+    /// The next operation for the store, of at most `limit` chunks, or nil when nothing waits.
+    mutating func nextOperation(token: StoreToken, limit: Int = .max) -> StoreOperation? {
         guard hasWaiting else { return nil }
+        let limit = max(1, min(limit, limits.applyBatchChunks))
         var chunks: [Chunk] = []
         var batch = Batch(token: token, chunks: [], bytes: 0)
-        chunks.reserveCapacity(min(waiting.count, limits.applyBatchChunks))
-        batch.chunks.reserveCapacity(min(waiting.count, limits.applyBatchChunks))
-        while chunks.count < max(1, limits.applyBatchChunks), let chunk = waiting.popFirst() {
+        chunks.reserveCapacity(min(waiting.count, limit))
+        batch.chunks.reserveCapacity(min(waiting.count, limit))
+        while chunks.count < limit, let chunk = waiting.popFirst() {
             batch.chunks.append(chunk.id)
             batch.bytes += chunk.body.count
             chunks.append(chunk)

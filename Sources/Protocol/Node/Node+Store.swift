@@ -3,8 +3,12 @@ extension Node {
     /// Gives the store the next batch while its hands are free.
     mutating func fillStore(into effects: inout Effects) {
         while intake.hasWaiting, intake.operations < max(1, configuration.applyOperations) {
+            if chaos.point(.batchLate) { return }
             let token = operations.give(.apply)
-            guard let operation = intake.nextOperation(token: token) else { preconditionFailure("something waits for the store") }
+            let limit = chaos.point(.batchOfOne) ? 1 : Int.max
+            guard let operation = intake.nextOperation(token: token, limit: limit) else {
+                preconditionFailure("something waits for the store")
+            }
             effects.append(.store(operation, token))
         }
     }
@@ -61,6 +65,11 @@ extension Node {
     /// Takes note of what is on disk now, and lets the machines know.
     mutating func note(_ changes: [LedgerChange], now: Instant) {
         for change in changes { ledger.apply(change) }
+        if !chaos.point(.digestLate) { tellDigest(now: now) }
+    }
+
+    /// Lets the machines know of the ledger's digest.
+    mutating func tellDigest(now: Instant) {
         guard membership.digest != ledger.fingerprint else { return }
         membership.digest = ledger.fingerprint
         toSync(.ledgerChanged, now)

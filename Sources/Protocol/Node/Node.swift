@@ -29,6 +29,8 @@ public struct Node: ~Copyable {
     var intake: Intake
     var operations = StoreOperations()
     var memberList: MemberList
+    /// For the points of the node itself.
+    var chaos: Chaos
 
     // Buffers that are reused from event to event, so that the hot path does not allocate.
     private var membershipOutputs: [Membership.Output] = []
@@ -52,16 +54,19 @@ public struct Node: ~Copyable {
             known: members, limits: membershipLimits, prefix: envelope,
             random: random.fork("membership"))
         membership.digest = ledger.fingerprint
+        membership.chaos = Chaos(configuration.chaos, random: random.fork("membership"))
         broadcast = Broadcast(configuration: configuration, random: random.fork("broadcast"))
         sync = Sync(configuration: configuration, fingerprint: ledger.fingerprint, random: random.fork("sync"))
         intake = Intake(limits: configuration.limits)
         memberList = MemberList(saved: members)
+        chaos = Chaos(configuration.chaos, random: random)
     }
 
     /// Takes one event and appends what the node wants done about it. Never suspends, blocks, reads a clock, or fails
     /// because of a peer's input. Traps when the engine breaks its side of the contract: an answer of the store to a question
     /// that was not asked, or a local transaction of another actor.
     public mutating func handle(_ event: Event, now: Instant, into effects: inout Effects) {
+        if configuration.chaos.isOn { tellDigest(now: now) }
         switch event {
         case .started:
             toMembership(.started, now)
@@ -98,6 +103,7 @@ public struct Node: ~Copyable {
             routeSync(into: &effects)
         }
         fillStore(into: &effects)
+        if configuration.chaos.isOn { reportChaos(into: &effects) }
     }
 
     // MARK: To the machines
@@ -219,12 +225,19 @@ public struct Node: ~Copyable {
 
     /// Returns true when the chunk is new to us and now waits for the store.
     private mutating func offer(_ chunk: Chunk, into effects: inout Effects) -> Bool {
-        switch intake.offer(chunk) {
+        switch chaos.point(.intakeFull) ? .full(.pendingChunks) : intake.offer(chunk) {
         case .taken: return true
         case .pending: effects.append(.measure(.duplicate(chunk.id)))
         case .full(let bound): effects.append(.measure(.dropped(bound)))
         }
         return false
+    }
+}
+
+extension Node {
+    private mutating func reportChaos(into effects: inout Effects) {
+        let struck = membership.chaos.takeStruck() + broadcast.chaos.takeStruck() + sync.chaos.takeStruck() + chaos.takeStruck()
+        for point in struck { effects.append(.measure(.chaos(point: point.rawValue))) }
     }
 }
 

@@ -21,6 +21,8 @@ public struct NodeConfiguration: Hashable, Sendable {
     public var memberSaveDelay: Duration = .seconds(5)
     /// How often the persisted members are compared with the present ones.
     public var maintenanceInterval: Duration = .seconds(30)
+    /// Set by the simulator alone.
+    package var chaos = ChaosConfiguration()
 
     public init(
         actor: ActorID, address: Address, generation: UInt64, cluster: UInt16 = 0, bootstrap: [Address] = [],

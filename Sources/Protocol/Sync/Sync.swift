@@ -64,6 +64,7 @@ public struct Sync: ~Copyable {
     let configuration: SyncConfiguration
     let limits: Limits
     var random: Random
+    var chaos: Chaos
     var book: DigestBook
     var own: [ClientSession] = []
     var served: [ServedSession] = []
@@ -93,6 +94,7 @@ public struct Sync: ~Copyable {
         self.configuration = configuration.sync.sane
         limits = configuration.limits
         self.random = random
+        chaos = Chaos(configuration.chaos, random: random)
         book = DigestBook(own: fingerprint)
         round = Round(pause: configuration.sync.sane.minimumInterval)
     }
@@ -107,6 +109,7 @@ public struct Sync: ~Copyable {
             memberUp(peer, now: now, into: &outputs)
         case .ledgerChanged:
             book.cover(context.ledger.fingerprint)
+            shortenPause(now: now, into: &outputs)
         case .storeFailed:
             storeFailed(now: now, into: &outputs)
         case .intakeChanged:
@@ -174,11 +177,20 @@ public struct Sync: ~Copyable {
         if isSooner(due) { plan(at: due + random.duration(in: .zero...(configuration.settleTime / 4)), into: &outputs) }
     }
 
+    /// Something new is on disk, so the pauses that fruitless sessions made long are over.
+    private mutating func shortenPause(now: Instant, into outputs: inout [Output]) {
+        guard round.pause > configuration.minimumInterval else { return }
+        round.pause = configuration.minimumInterval
+        if !book.differences.isEmpty { plan(at: max(now + jittered(configuration.settleTime), earliestRound), into: &outputs) }
+    }
+
     private mutating func runRound(now: Instant, context: NodeContext, into outputs: inout [Output]) {
         round.next = nil
         book.prune(members: context.members)
         restUntil.removeAll { $0.until <= now }
-        if own.count < limits.ownSessions, now >= earliestRound, let server = chooseServer(now: now, members: context.members) {
+        if own.count < limits.ownSessions, now >= earliestRound, !chaos.point(.roundSkipped),
+            let server = chooseServer(now: now, members: context.members)
+        {
             // A session that asked and changed nothing is repeated after ever longer pauses, or a peer with something that our
             // store refuses would be asked for it every second.
             let isFruitless = round.hasAsked && round.lastFingerprint == context.ledger.fingerprint
@@ -285,6 +297,7 @@ public struct Sync: ~Copyable {
     private mutating func received(_ id: SessionID, _ bytes: [UInt8], now: Instant, context: NodeContext, into outputs: inout [Output]) {
         outputs.append(.measure(.received(.sync, bytes: bytes.count)))
         if let index = own.firstIndex(where: { $0.id == id }) {
+            if own[index].isActive, chaos.point(.sessionAbandoned) { return reset(id, now: now, into: &outputs) }
             own[index].heardAt = now
             own[index].decoder.append(bytes)
             read(own[index].server.address, id, now: now, into: &outputs) { sync, outputs throws(MalformedInput) in

@@ -67,7 +67,9 @@ extension Sync {
             own[index].state = .learning(state, bytes: bytes)
             return
         }
-        let needs = SyncNeeds(context.ledger.needs(comparedTo: state), blockVersions: configuration.rangeVersions)
+        var missing = context.ledger.needs(comparedTo: state)
+        if missing.count > 1, chaos.point(.needsForgotten) { missing.removeSubrange(1...) }
+        let needs = SyncNeeds(missing, blockVersions: configuration.rangeVersions)
         if needs.isEmpty {
             // Whatever it knows, we know: no need to look again until it knows more.
             book.cover(part.fingerprint)
@@ -100,7 +102,8 @@ extension Sync {
         for index in own.indices {
             guard case .holding(var needs) = own[index].state, own[index].notBefore <= now else { continue }
             let isOverdue = now - own[index].openedAt >= configuration.sessionLimit
-            let wants = isOverdue ? [] : needs.take(limit: limits.syncRequestRanges, ledger: context.ledger, reserved: reserved)
+            let limit = chaos.point(.requestSmall) ? 1 : limits.syncRequestRanges
+            let wants = isOverdue ? [] : needs.take(limit: limit, ledger: context.ledger, reserved: reserved)
             guard !wants.isEmpty else {
                 finish(at: index, restFor: .zero, now: now, into: &outputs)
                 continue

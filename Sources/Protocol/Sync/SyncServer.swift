@@ -4,7 +4,7 @@ extension Sync {
     private static let writeBytes = 256 * 1_024
 
     mutating func opened(_ id: SessionID, from client: Address, now: Instant, into outputs: inout [Output]) {
-        guard served.count < limits.servedSessions else {
+        guard served.count < limits.servedSessions, !chaos.point(.serverBusy) else {
             outputs.append(.measure(.dropped(.servedSessions)))
             refuse(id, .busy, needsEnvelope: true, into: &outputs)
             return
@@ -39,7 +39,7 @@ extension Sync {
             let wants = request.wants.compactMap { sensible($0, ledger: context.ledger) }
             let overflow = Array(wants.dropFirst(limits.syncRequestRanges))
             served[index].state = .reading(overflow: overflow)
-            let byteLimit = min(max(request.byteLimit, 1), limits.syncRequestBytes)
+            let byteLimit = chaos.point(.answerCut) ? 1 : min(max(request.byteLimit, 1), limits.syncRequestBytes)
             outputs.append(
                 .read(ReadRequest(wants: Array(wants.prefix(limits.syncRequestRanges)), byteLimit: byteLimit), for: served[index].id))
         case (.reading, .request):
@@ -50,7 +50,7 @@ extension Sync {
         }
     }
 
-    private func answer(_ greeting: SyncFrame.Greeting, to id: SessionID, ledger: VersionLedger, into outputs: inout [Output]) {
+    private mutating func answer(_ greeting: SyncFrame.Greeting, to id: SessionID, ledger: VersionLedger, into outputs: inout [Output]) {
         var writer = envelope.writer()
         guard greeting.fingerprint != ledger.fingerprint else {
             SyncFrame.equal.write(to: &writer)
@@ -61,7 +61,8 @@ extension Sync {
         let ours = ledger.bucketDigests(bits: bits)
         let shift = VersionLedger.bucketBits - bits
         let state = ledger.state { ours[$0 >> shift] != greeting.buckets[$0 >> shift] }
-        for frame in SyncFrame.StateFrame.frames(of: state, fingerprint: ledger.fingerprint, bytes: configuration.stateFrameBytes) {
+        let frameBytes = chaos.point(.stateSplit) ? 64 : configuration.stateFrameBytes
+        for frame in SyncFrame.StateFrame.frames(of: state, fingerprint: ledger.fingerprint, bytes: frameBytes) {
             frame.write(to: &writer)
             if writer.count >= Self.writeBytes {
                 write(writer, to: id, into: &outputs)

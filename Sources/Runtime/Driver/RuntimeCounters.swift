@@ -72,6 +72,8 @@ public struct RuntimeCounters: Hashable, Sendable {
         case .leftToSync(let chunks): leftToSync += UInt64(chunks)
         case .repaired: repaired += 1
         case .syncRefused: syncRefused += 1
+        // In simulations only.
+        case .chaos: break
         }
     }
 

@@ -169,7 +169,7 @@ struct CheckBoard {
                     detail: "not within \(Quantity.print(window.upperBound - window.lowerBound)) after \(window.lowerBound): \(obstacle)")
             }
         } else {
-            entries[index].verdict = Verdict(valid: true, detail: "\(Quantity.print(now - window.lowerBound)) after \(window.lowerBound)")
+            entries[index].verdict = Verdict(valid: true, detail: "\(Instant.zero + (now - window.lowerBound)) after \(window.lowerBound)")
         }
     }
 
@@ -184,6 +184,7 @@ struct CheckBoard {
     func results(metrics: [SimulationReport.Metric]) -> [SimulationReport.CheckResult] {
         entries.enumerated().map { index, entry in
             var result = SimulationReport.CheckResult(name: entry.name, valid: true, detail: "", occurrences: nil)
+            if case .sometimes = entry.check { result.mustOccur = true }
             switch entry.check {
             case .always:
                 result.valid = entry.verdict?.valid ?? true
@@ -194,11 +195,13 @@ struct CheckBoard {
             case .never(.declaredDown, let grace):
                 let found = declarations[index]
                 result.valid = found == nil
+                result.occurrences = found?.count ?? 0
                 result.detail =
                     found.map { "\($0.count) times; first at \($0.first)" }
                     ?? "no live node was declared down that had been in reach for \(Quantity.print(grace))"
             case .never where entry.condition != nil:
                 result.valid = declarations[index] == nil
+                result.occurrences = declarations[index]?.count ?? 0
                 result.detail = declarations[index].map { "\($0.count) times; first at \($0.first)" } ?? "never occurred"
             case .sometimes where entry.condition != nil:
                 let count = declarations[index]?.count ?? 0
@@ -207,6 +210,7 @@ struct CheckBoard {
             case .never(let occasion, _):
                 let count = counts[occasion.ordinal]
                 result.valid = count == 0
+                result.occurrences = count
                 result.detail = count == 0 ? "never occurred" : "\(count) times; first at \(firsts[occasion.ordinal] ?? "")"
             case .sometimes(let occasion):
                 let count = counts[occasion.ordinal]

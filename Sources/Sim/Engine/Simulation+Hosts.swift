@@ -31,6 +31,8 @@ extension Simulation {
                 membership: host.settings.membership, broadcast: host.settings.broadcast, sync: host.settings.sync,
                 limits: host.settings.limits, seed: seeds.next())
             configuration.cluster = 1
+            configuration.chaos = scenario.chaos.configuration
+            store.chaos = Chaos(configuration.chaos, random: host.nodeRandom.fork("store", UInt64(host.life)))
             host.wire = host.nextWire
             host.heardSessions = []
             if host.wire == .laterMinor { configuration.limits.datagramBytes -= Self.laterFieldBytes }
@@ -185,6 +187,7 @@ extension Simulation {
             return
         }
         chargeSyncs(to: host)
+        for point in process.store.chaos.takeStruck() { metrics.struck(point) }
         trace.record(.transaction, host: host.index, at: clock.now)
         metrics.transactionsAcknowledged += 1
         guard let version = outcome.version else { return }

@@ -55,7 +55,7 @@ extension Simulation {
         case .dropped(let bound): occurred(.limitReached, at: host, ", \(bound)")
         case .skipped(let kind): occurred(.laterKindSkipped, at: host, ", \(kind)")
         case .synced, .sent, .received, .duplicate, .delivered, .probed, .foreignCluster, .announced, .graftSent, .leftToSync,
-            .syncRefused:
+            .syncRefused, .chaos:
             break
         }
     }
@@ -228,7 +228,8 @@ extension Simulation {
         return SimulationReport(
             scenario: scenario.name, scenarioHash: scenario.hash, seed: seed, traceHash: trace.digest.description,
             simulatedTime: scenario.duration, wallTime: nil, events: events, messagesDelivered: metrics.deliveredMessages,
-            bytesDelivered: metrics.deliveredBytes, checks: results, metrics: numbers)
+            bytesDelivered: metrics.deliveredBytes, checks: results, metrics: numbers,
+            chaos: scenario.chaos.points.map { SimulationReport.Strikes(point: $0.name, count: metrics.strikes(of: $0)) })
     }
 
     private func checkAcknowledgedWrites() {

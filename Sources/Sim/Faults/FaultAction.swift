@@ -24,6 +24,16 @@ struct FaultPlanning {
     /// Nil: never repaired. Equal to the start for faults that have no length.
     let end: Instant?
     var random: Random
+    /// The nodes that `select` drew; nil for a kind that does not ask.
+    private(set) var selected: [Int]?
+
+    init(fault: Fault, scenario: Scenario, start: Instant, end: Instant?, random: Random) {
+        self.fault = fault
+        self.scenario = scenario
+        self.start = start
+        self.end = end
+        self.random = random
+    }
 
     var nodeCount: Int { scenario.topology.nodes }
     /// When an occurrence that is never repaired stops doing new things.
@@ -35,7 +45,9 @@ struct FaultPlanning {
     /// The nodes of a selector, ascending; drawn now.
     mutating func nodes(_ key: String = "select") -> [Int] {
         guard case .selector(let selector) = value(key) else { wrongForm(key) }
-        return selector.choose(from: scenario.topology, taken: [Bool](repeating: false, count: nodeCount), using: &random)
+        let nodes = selector.choose(from: scenario.topology, taken: [Bool](repeating: false, count: nodeCount), using: &random)
+        if key == "select" { selected = nodes }
+        return nodes
     }
 
     /// The side of each node, drawn now; `Partition.noSide` for those on none.

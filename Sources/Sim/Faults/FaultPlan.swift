@@ -10,6 +10,17 @@ package struct FaultPlan {
         /// Nil: never repaired.
         package let end: Instant?
         package let action: any FaultAction
+        /// What the strike is a part of.
+        let whole: Whole
+    }
+
+    /// One time that a fault strikes, with all that it does then: flapping and rolling ones do more than one thing.
+    struct Whole: Hashable {
+        let start: Instant
+        /// Nil: never repaired.
+        let end: Instant?
+        /// The nodes that its `select` drew; nil where it has none.
+        let nodes: [Int]?
     }
 
     /// By start, then by the order of the file.
@@ -91,6 +102,7 @@ package struct FaultPlan {
         var planning = FaultPlanning(fault: fault, scenario: scenario, start: start, end: end, random: random)
         let strikes = kind.plan(&planning)
         random = planning.random
-        return strikes.map { Occurrence(fault: index, start: $0.start, end: $0.end, action: $0.action) }
+        let whole = Whole(start: start, end: end, nodes: planning.selected)
+        return strikes.map { Occurrence(fault: index, start: $0.start, end: $0.end, action: $0.action, whole: whole) }
     }
 }

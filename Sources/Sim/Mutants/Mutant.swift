@@ -46,6 +46,7 @@ public enum Mutant: String, Hashable, Sendable, CaseIterable {
     case incarnationNotRaised = "incarnation-not-raised"
     case suspicionNotWaited = "suspicion-not-waited"
     case staleTimerObeyed = "stale-timer-obeyed"
+    case rumourBelieved = "rumour-believed"
 
     /// What is wrong with it.
     public var summary: String {
@@ -84,6 +85,7 @@ public enum Mutant: String, Hashable, Sendable, CaseIterable {
         case .incarnationNotRaised: "a suspected node objects with the incarnation that is suspected"
         case .suspicionNotWaited: "a suspect is declared down at once"
         case .staleTimerObeyed: "a suspect that has objected is declared down when the time of the old suspicion is over"
+        case .rumourBelieved: "a member of which nobody here suspected anything is declared down because one other says so"
         }
     }
 }

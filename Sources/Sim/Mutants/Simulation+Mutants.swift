@@ -186,6 +186,7 @@ extension Simulation {
         case .incarnationNotRaised: configuration.membership.mutants = .incarnationNotRaised
         case .suspicionNotWaited: configuration.membership.mutants = .suspicionNotWaited
         case .staleTimerObeyed: configuration.membership.mutants = .staleTimerObeyed
+        case .rumourBelieved: configuration.membership.mutants = .rumourBelieved
         default: break
         }
     }

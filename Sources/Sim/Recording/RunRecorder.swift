@@ -110,6 +110,8 @@ final class RunRecorder {
             note(node, .sync, "sync session: \(chunks) chunks, \(bytes) bytes", at: now)
         case .dropped(let bound): note(node, .broadcast, "bound reached: \(bound)", at: now)
         case .repaired: note(node, .broadcast, "repaired by a graft", at: now)
+        case .chaos(let number):
+            if let point = ChaosPoint(rawValue: number) { note(node, .unknown, "chaos: \(point.name)", at: now) }
         default: break
         }
     }

@@ -38,6 +38,8 @@ struct RunMetrics {
     private(set) var syncBytes: UInt64 = 0
     private(set) var syncRefused: UInt64 = 0
     private(set) var limitDrops: UInt64 = 0
+    /// How often chaos struck, by point.
+    private var chaos = [UInt64](repeating: 0, count: ChaosPoint.allCases.count)
     var downDeclarations: UInt64 = 0
     // Latencies.
     /// From acknowledgement to visibility, at each other node.
@@ -97,9 +99,14 @@ struct RunMetrics {
             syncBytes += UInt64(bytes)
         case .syncRefused: syncRefused += 1
         case .dropped: limitDrops += 1
+        case .chaos(let number):
+            if let point = ChaosPoint(rawValue: number) { struck(point) }
         case .received, .probed, .skipped, .foreignCluster, .leftToSync: break
         }
     }
+
+    mutating func struck(_ point: ChaosPoint) { chaos[Int(point.rawValue)] += 1 }
+    func strikes(of point: ChaosPoint) -> UInt64 { chaos[Int(point.rawValue)] }
 
     mutating func acknowledged(version: UInt64, by node: Int, at now: Instant) {
         acknowledgements[node][version] = Acknowledged(at: now)

@@ -21,6 +21,8 @@ public struct SimulationReport: Hashable, Sendable {
     public var bytesDelivered: UInt64
     public var checks: [CheckResult]
     public var metrics: [Metric]
+    /// The chaos points that were on, and how often each struck.
+    public var chaos: [Strikes] = []
 
     public struct CheckResult: Hashable, Sendable {
         public var name: String
@@ -28,10 +30,17 @@ public struct SimulationReport: Hashable, Sendable {
         public var valid: Bool
         /// Why, in a sentence: for a failed check what was seen where and when.
         public var detail: String
-        /// For `sometimes`: how often it occurred. Nil for the others.
+        /// For `sometimes` and `never`: how often it occurred. Nil for the others.
         public var occurrences: UInt64?
+        /// True for `sometimes`: it must occur in one of the scenario's seeds.
+        public var mustOccur = false
         /// False when the engine could not find out; `valid` then says nothing.
         public var isJudged = true
+    }
+
+    public struct Strikes: Hashable, Sendable {
+        public var point: String
+        public var count: UInt64
     }
 
     public struct Metric: Hashable, Sendable {
@@ -53,7 +62,7 @@ public struct SimulationReport: Hashable, Sendable {
     /// Names of `sometimes` checks that occurred in none of the runs: the scenario does not show what it says it shows.
     public static func uncovered(in reports: [SimulationReport]) -> [String] {
         guard let first = reports.first else { return [] }
-        return first.checks.filter { $0.occurrences != nil }.map(\.name).filter { name in
+        return first.checks.filter(\.mustOccur).map(\.name).filter { name in
             !reports.contains { report in report.checks.contains { $0.name == name && ($0.occurrences ?? 0) > 0 } }
         }
     }
@@ -77,6 +86,13 @@ public struct SimulationReport: Hashable, Sendable {
                     $0.field("name", check.name)
                     $0.field("valid", number: check.isJudged ? (check.valid ? "true" : "false") : "null")
                     $0.field("detail", check.detail)
+                    if let occurrences = check.occurrences, check.isJudged { $0.field("occurrences", number: "\(occurrences)") }
+                }
+            }
+            $0.array("chaos", of: chaos) { strikes, writer in
+                writer.object {
+                    $0.field("point", strikes.point)
+                    $0.field("count", number: "\(strikes.count)")
                 }
             }
             $0.key("metrics")

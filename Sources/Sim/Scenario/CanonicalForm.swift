@@ -44,13 +44,16 @@ extension Scenario {
         for workload in workloads { text.append(workload) }
         for fault in faults { text.append(fault) }
         for check in checks { text.append(check, faults: faults.map(\.id)) }
+        text.append(chaos)
         if swarm != SwarmSettings() {
             text.header("[swarm]")
             text.line("vary", raw: "[\(swarm.vary.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
-            if let chaos = swarm.chaos {
-                let (sites, fire) = (Quantity.print(share: chaos.sites), Quantity.print(share: chaos.fire))
-                text.line("chaos", raw: "{ sites = \(CanonicalText.quote(sites)), fire = \(CanonicalText.quote(fire)) }")
+            func shares(_ first: (String, UInt32), _ second: (String, UInt32)) -> String {
+                let texts = [first, second].map { "\($0.0) = \(CanonicalText.quote(Quantity.print(share: $0.1)))" }
+                return "{ \(texts.joined(separator: ", ")) }"
             }
+            if let faults = swarm.faults { text.line("faults", raw: shares(("kinds", faults.kinds), ("strike", faults.strike))) }
+            if let chaos = swarm.chaos { text.line("chaos", raw: shares(("sites", chaos.sites), ("fire", chaos.fire))) }
         }
         return text.text
     }
@@ -137,6 +140,13 @@ private struct Canonical {
         } else {
             body(of: check)
         }
+    }
+
+    mutating func append(_ chaos: ChaosSettings) {
+        guard !chaos.points.isEmpty else { return }
+        header("[chaos]")
+        line("points", raw: "[\(chaos.points.map { CanonicalText.quote($0.name) }.joined(separator: ", "))]")
+        line("fire", quoted: Quantity.print(share: chaos.fire))
     }
 
     private mutating func body(of check: Check) {

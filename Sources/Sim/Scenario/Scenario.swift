@@ -26,6 +26,8 @@ public struct Scenario: Hashable, Sendable {
     public var workloads: [Workload]
     public var faults: [Fault]
     public var checks: [Check]
+    /// What may go unluckily inside of the nodes.
+    var chaos = ChaosSettings()
     /// What a swarm varies; a plain run takes no notice of it.
     public var swarm: SwarmSettings
     /// The tables that workloads write, as SQLite describes them.

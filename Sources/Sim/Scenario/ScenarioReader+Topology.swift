@@ -104,7 +104,7 @@ extension ScenarioReader {
 
     func readSwarm() throws(ScenarioError) -> SwarmSettings {
         var swarm = SwarmSettings()
-        guard let table = try top.table("swarm", allowed: ["vary", "chaos"]) else { return swarm }
+        guard let table = try top.table("swarm", allowed: ["vary", "faults", "chaos"]) else { return swarm }
         for text in try table.strings("vary") ?? [] {
             guard let variation = SwarmSettings.Variation(text) else {
                 throw table.error(
@@ -113,6 +113,9 @@ extension ScenarioReader {
                         + "\"link.*.latency x0.1..x10\", or a path alone, like \"fault.*\"")
             }
             swarm.vary.append(variation)
+        }
+        if let faults = try table.table("faults", allowed: ["kinds", "strike"]) {
+            swarm.faults = SwarmSettings.Faults(kinds: try faults.share("kinds") ?? 100_000, strike: try faults.share("strike") ?? 50_000)
         }
         if let chaos = try table.table("chaos", allowed: ["sites", "fire"]) {
             swarm.chaos = SwarmSettings.Chaos(sites: try chaos.share("sites") ?? 100_000, fire: try chaos.share("fire") ?? 100_000)

@@ -64,7 +64,9 @@ struct ScenarioReader {
         self.source = source
         top = try TableReader(
             document, at: [], in: source,
-            allowed: ["format", "name", "about", "run", "topology", "link", "node", "schema", "workload", "fault", "check", "swarm"])
+            allowed: [
+                "format", "name", "about", "run", "topology", "link", "node", "schema", "workload", "fault", "check", "chaos", "swarm",
+            ])
     }
 
     func read() throws(ScenarioError) -> Scenario {
@@ -89,7 +91,7 @@ struct ScenarioReader {
         let scenario = Scenario(
             name: name, about: about, duration: run.duration, warmup: run.warmup, drain: run.drain, seeds: run.seeds, topology: topology,
             links: links, node: node, nodeOverrides: overrides, schema: schema, workloads: workloads, faults: faults,
-            checks: try readChecks(), swarm: try readSwarm(), tables: tables, file: source.file)
+            checks: try readChecks(), chaos: try readChaos(), swarm: try readSwarm(), tables: tables, file: source.file)
         try validate(scenario)
         try validateTogether(scenario)
         return scenario

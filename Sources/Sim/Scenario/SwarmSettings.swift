@@ -3,7 +3,9 @@ import PatinaProtocol
 /// `[swarm]`: what a swarm draws anew for each seed. A plain run does not look at it.
 public struct SwarmSettings: Hashable, Sendable {
     public var vary: [Variation] = []
-    /// Nil: none.
+    /// Faults that no `[[fault]]` asks for; nil: none.
+    public var faults: Faults?
+    /// Chaos points that are drawn; nil: none.
     public var chaos: Chaos?
 
     public init() {}
@@ -66,8 +68,18 @@ public struct SwarmSettings: Hashable, Sendable {
         }
     }
 
-    /// Points in the protocol at which something unlikely is made to happen, in millionths: which share of them is on in a
-    /// run, and how often one that is on fires.
+    /// In millionths: which share of the kinds of faults is on in a run, and how likely one that is on strikes in each second.
+    public struct Faults: Hashable, Sendable {
+        public var kinds: UInt32
+        public var strike: UInt32
+
+        public init(kinds: UInt32, strike: UInt32) {
+            self.kinds = kinds
+            self.strike = strike
+        }
+    }
+
+    /// In millionths: which share of the chaos points is on in a run, and how often one that is on strikes when the code comes by.
     public struct Chaos: Hashable, Sendable {
         public var sites: UInt32
         public var fire: UInt32

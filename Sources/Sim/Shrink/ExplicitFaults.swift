@@ -4,7 +4,8 @@ extension Scenario {
     /// The scenario with the faults of one run written out: one entry for each time that one strikes, at a fixed moment, for a fixed time
     /// and at fixed nodes. Points in time that hang on faults become moments, so that any entry can be taken away.
     ///
-    /// Crashes, pauses and partitions into sides are written out; a fault that does anything else stays as it is.
+    /// Crashes, pauses and partitions into sides are written out as such. Any other fault becomes one of its own kind for each time that it
+    /// strikes, at the nodes that were drawn; whatever else it draws it draws anew.
     func explicit(seed: UInt64) -> Scenario {
         let plan = FaultPlan(scenario: self, random: Random(seed: seed).fork("faults"))
         var result = self
@@ -24,7 +25,7 @@ extension Scenario {
                 }
             }
             let isComplete = own.allSatisfy { $0.parts != nil }
-            if isComplete { result.faults += written } else { result.faults.append(fault) }
+            result.faults += isComplete ? written : fault.strikes(own)
         }
         let kept = result.faults.map(\.id)
         func moment(_ anchor: TimeAnchor) -> TimeAnchor {
@@ -48,6 +49,42 @@ extension Scenario {
             }
         }
         return result
+    }
+}
+
+extension Fault {
+    /// The fault as one of its kind for each time that it strikes.
+    fileprivate func strikes(_ occurrences: [FaultPlan.Occurrence]) -> [Fault] {
+        var wholes: [FaultPlan.Whole] = []
+        for occurrence in occurrences where wholes.last != occurrence.whole && !wholes.contains(occurrence.whole) {
+            wholes.append(occurrence.whole)
+        }
+        return wholes.enumerated().flatMap { number, whole in
+            let length: Fault.Length = if let end = whole.end { .uniform((end - whole.start)...(end - whole.start)) } else { .forever }
+            let selectors: [Selector?] = whole.nodes.map { Selector.ranges($0).map { .nodes($0) } } ?? [nil]
+            return selectors.enumerated().map { part, select in
+                var values = values
+                if let select { values["select"] = .selector(select) }
+                return Fault(
+                    id: "\(id)-\(number + 1)\(part == 0 ? "" : "-\(part + 1)")", kind: kind, values: values,
+                    timing: .once(TimeAnchor(.beginning, offset: whole.start - .zero)), length: length)
+            }
+        }
+    }
+}
+
+extension Selector {
+    /// Ascending numbers of nodes; neighbours share a range.
+    fileprivate static func ranges(_ nodes: [Int]) -> [ClosedRange<Int>] {
+        var ranges: [ClosedRange<Int>] = []
+        for node in nodes {
+            if let last = ranges.last, last.upperBound + 1 == node {
+                ranges[ranges.count - 1] = last.lowerBound...node
+            } else {
+                ranges.append(node...node)
+            }
+        }
+        return ranges
     }
 }
 
@@ -79,15 +116,7 @@ extension FaultPlan.Occurrence {
     private static func selectors(_ sideOf: [UInt8]) -> [[Selector]] {
         let count = (sideOf.filter { $0 != Partition.noSide }.max().map { Int($0) } ?? -1) + 1
         return (0..<count).map { side in
-            var ranges: [ClosedRange<Int>] = []
-            for node in sideOf.indices where Int(sideOf[node]) == side {
-                if let last = ranges.last, last.upperBound + 1 == node {
-                    ranges[ranges.count - 1] = last.lowerBound...node
-                } else {
-                    ranges.append(node...node)
-                }
-            }
-            return ranges.map { .nodes($0) }
+            Selector.ranges(sideOf.indices.filter { Int(sideOf[$0]) == side }).map { .nodes($0) }
         }
     }
 }

@@ -20,6 +20,8 @@ public struct ShrinkCommand: Sendable {
     public var overrides: [String] = []
     /// The knobs that `[swarm]` names are drawn from the seed first.
     public var draws = false
+    /// The mistake that all nodes have.
+    public var mutant: Mutant?
     /// Runs at most.
     public var runs = 600
     public var jobs = 1
@@ -65,7 +67,7 @@ public struct ShrinkCommand: Sendable {
         var seed = origin.seed ?? scenario.seeds.first
         if draws { scenario = scenario.drawn(seed: seed) }
         scenario.swarm = SwarmSettings()
-        var search = try ShrinkSearch(pool: WorkerPool(executable: executable, overrides: [], jobs: jobs), runs: runs)
+        var search = try ShrinkSearch(pool: WorkerPool(executable: executable, overrides: [], jobs: jobs), runs: runs, mutant: mutant)
         defer { search.removeFiles() }
         let first = try search.run([(scenario, seed)])[0]
         guard let violated = first.failures.first?.check else {
@@ -121,17 +123,24 @@ extension WorkerResult {
     func violates(_ check: String) -> Bool { failures.contains { $0.check == check } }
 }
 
-/// Runs candidates, as files in a directory of their own, and counts.
+/// Runs candidates, as files in a directory of their own where there are workers to read them, and counts.
 private struct ShrinkSearch {
     let pool: WorkerPool
     let runs: Int
+    let mutant: Mutant?
     private(set) var used = 0
-    private let directory: String
+    /// Nil: everything runs in this process.
+    private let directory: String?
     private var files = 0
 
-    init(pool: WorkerPool, runs: Int) throws(ScenarioError) {
+    init(pool: WorkerPool, runs: Int, mutant: Mutant?) throws(ScenarioError) {
         self.pool = pool
         self.runs = runs
+        self.mutant = mutant
+        guard pool.executable != nil else {
+            directory = nil
+            return
+        }
         var template = Array("/tmp/patina-shrink-XXXXXX".utf8CString)
         guard let made = template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!).map { String(cString: $0) } }) else {
             throw ScenarioError(file: "/tmp", line: nil, message: "no directory can be made: \(String(cString: strerror(errno)))")
@@ -142,17 +151,20 @@ private struct ShrinkSearch {
     var isUsedUp: Bool { used >= runs }
 
     func removeFiles() {
+        guard let directory else { return }
         for number in 0..<files { unlink("\(directory)/\(number).toml") }
         rmdir(directory)
     }
 
     /// Runs all of them and returns the results in their order.
     mutating func run(_ candidates: [(Scenario, UInt64)]) throws(ScenarioError) -> [WorkerResult] {
+        used += candidates.count
+        guard let directory else { return candidates.map { runHere($0, seed: $1) } }
         var requests: [WorkerRequest] = []
         for (number, (scenario, seed)) in candidates.enumerated() {
             let path = "\(directory)/\(number).toml"
             try SimulationCommand.write(scenario.canonical, to: path)
-            requests.append(WorkerRequest(seed: seed, file: path, draws: false))
+            requests.append(WorkerRequest(seed: seed, file: path, draws: false, mutant: mutant))
         }
         files = max(files, requests.count)
         var results = [WorkerResult](repeating: WorkerResult(), count: requests.count)
@@ -166,8 +178,16 @@ private struct ShrinkSearch {
             return true
         }
         if let problem { throw ScenarioError(file: directory, line: nil, message: problem) }
-        used += requests.count
         return results
+    }
+
+    /// Through the canonical form, as a worker reads it: what cannot be written down is no scenario.
+    private func runHere(_ candidate: Scenario, seed: UInt64) -> WorkerResult {
+        do throws(ScenarioError) {
+            return SwarmWorker.run(try Scenario.parse(candidate.canonical, file: candidate.file), seed: seed, mutant: mutant)
+        } catch {
+            return WorkerResult(failing: "the scenario is understood", error.description)
+        }
     }
 
     /// The first candidate that violates the check, looked for a few at a time. The answer does not depend on the number of jobs.

@@ -2,12 +2,14 @@ import PatinaProtocol
 
 /// Smaller scenarios that might fail in the same way, from the boldest to the most careful.
 enum ShrinkStep: String, CaseIterable {
-    case checks, faults, workloads, duration, nodes, load, links, settings
+    // Nodes before time: a short run of many nodes is harder to understand than a long one of few.
+    case checks, faults, chaos, workloads, nodes, duration, load, links, settings
 
     func candidates(_ scenario: Scenario, violated: String) -> [Scenario] {
         switch self {
         case .checks: checks(scenario, violated)
         case .faults: Self.removals(scenario, \.faults)
+        case .chaos: Self.removals(scenario, \.chaos.points)
         case .workloads: Self.removals(scenario, \.workloads)
         case .duration: duration(scenario)
         case .nodes: nodes(scenario)
@@ -76,8 +78,14 @@ enum ShrinkStep: String, CaseIterable {
         }
         let named = scenario.namedNodes
         let others = (0..<count).filter { !named.contains($0) }
-        return wanted.sorted().compactMap { scenario.keeping((named + others).prefix($0).sorted()) }
+        let kept = wanted.sorted().compactMap { scenario.keeping((named + others).prefix($0).sorted()) }
+        // Few nodes may repair in a long run what they have not in a short one, so both shrink at once, too.
+        let short = kept.filter { $0.topology.nodes <= Self.fewNodes }.flatMap { duration($0) }
+        return kept + short
     }
+
+    /// Where nothing less is needed to understand a run.
+    private static let fewNodes = 4
 
     private func load(_ scenario: Scenario) -> [Scenario] {
         var candidates: [Scenario?] = []

@@ -37,7 +37,7 @@ private struct SwarmDraw {
             let keys = variation.path.split(separator: ".").map(String.init)
             document = vary(document, keys[...], variation, path: "")
         }
-        return addChaos(to: document)
+        return addChaos(to: addFaults(to: document))
     }
 
     // MARK: Values
@@ -101,21 +101,21 @@ private struct SwarmDraw {
             })
     }
 
-    // MARK: Chaos
+    // MARK: Faults and chaos
 
     /// Each kind that is on strikes by the second, each with a stream of its own: another kind changes nothing about it.
-    private func addChaos(to document: DocumentValue) -> DocumentValue {
-        guard let chaos = settings.chaos, case .table(var entries) = document else { return document }
+    private func addFaults(to document: DocumentValue) -> DocumentValue {
+        guard let faults = settings.faults, case .table(var entries) = document else { return document }
         let first = scenario.warmup.nanoseconds / 1_000_000_000
         let last = (scenario.duration - scenario.drain).nanoseconds / 1_000_000_000
         var added: [DocumentValue] = []
-        for kind in ChaosKind.all {
-            var random = random.fork("chaos \(kind.name)")
-            guard random.chance(partsPerMillion: chaos.sites), first < last else { continue }
-            for second in first..<last where random.chance(partsPerMillion: chaos.fire) && added.count < Self.chaosMaximum {
+        for kind in DrawnFaultKind.all {
+            var random = random.fork("fault \(kind.name)")
+            guard random.chance(partsPerMillion: faults.kinds), first < last else { continue }
+            for second in first..<last where random.chance(partsPerMillion: faults.strike) && added.count < Self.faultsMaximum {
                 let at = Duration.seconds(second) + .milliseconds(random.below(1_000))
-                let length = random.duration(in: ChaosKind.length)
-                added.append(kind.fault(id: "chaos-\(added.count + 1)", at: at, for: length, using: &random))
+                let length = random.duration(in: DrawnFaultKind.length)
+                added.append(kind.fault(id: "drawn-\(added.count + 1)", at: at, for: length, using: &random))
             }
         }
         guard !added.isEmpty else { return document }
@@ -128,8 +128,27 @@ private struct SwarmDraw {
         return .table(entries)
     }
 
-    /// Faults that chaos adds to one run at most.
-    private static let chaosMaximum = 200
+    /// Faults that are added to one run at most.
+    private static let faultsMaximum = 200
+
+    /// Each point is on by itself, besides those that the file names.
+    private func addChaos(to document: DocumentValue) -> DocumentValue {
+        guard let chaos = settings.chaos, case .table(var entries) = document else { return document }
+        let points = ChaosPoint.allCases.filter { point in
+            var random = random.fork("chaos \(point.name)")
+            return random.chance(partsPerMillion: chaos.sites) || scenario.chaos.points.contains(point)
+        }
+        entries.removeAll { $0.key == "chaos" }
+        guard !points.isEmpty else { return document }
+        entries.append(
+            DocumentValue.Entry(
+                key: "chaos",
+                value: .table([
+                    DocumentValue.Entry(key: "fire", value: .string(Quantity.print(share: chaos.fire))),
+                    DocumentValue.Entry(key: "points", value: .array(points.map { .string($0.name) })),
+                ])))
+        return .table(entries.sorted { $0.key < $1.key })
+    }
 }
 
 /// Drawing and scaling of quantities, in whole numbers only: they decide what happens.

@@ -2,7 +2,7 @@ import PatinaProtocol
 
 /// What many seeds of one scenario showed, or one shard of them.
 public struct SwarmReport: Hashable, Sendable {
-    public static let formatVersion = 1
+    public static let formatVersion = 2
     /// Failures that are listed; further ones are counted.
     static let failuresMaximum = 1_000
 
@@ -25,6 +25,8 @@ public struct SwarmReport: Hashable, Sendable {
     public var failuresCount: UInt64 = 0
     /// The `sometimes` checks of the file, and in how many seeds what they ask for occurred.
     public var coverage: [Coverage] = []
+    /// The chaos points that were on in some seed, and in how many seeds each struck.
+    public var chaos: [Strikes] = []
     /// A digest over seeds and trace hashes that does not depend on the order: equal for equal builds.
     public var digest = Fingerprint.zero
 
@@ -41,6 +43,15 @@ public struct SwarmReport: Hashable, Sendable {
     public struct Coverage: Hashable, Sendable {
         public var check: String
         public var seeds: UInt64
+    }
+
+    public struct Strikes: Hashable, Sendable {
+        public var point: String
+        /// Seeds in which it was on, and those of them in which it struck.
+        public var on: UInt64
+        public var seeds: UInt64
+        /// How often, all seeds together.
+        public var count: UInt64
     }
 
     /// True when no seed failed. Whether every `sometimes` occurred is `isCovered`.
@@ -65,8 +76,20 @@ public struct SwarmReport: Hashable, Sendable {
         for occurrence in result.occurrences where occurrence.count > 0 {
             if let place = coverage.firstIndex(where: { $0.check == occurrence.check }) { coverage[place].seeds += 1 }
         }
+        for struck in result.chaos {
+            add(Strikes(point: struck.check, on: 1, seeds: struck.count > 0 ? 1 : 0, count: struck.count))
+        }
         guard !result.valid else { return }
         add(Failure(seed: request.seed, checks: result.failures.map { Failure.Check(name: $0.check, detail: $0.detail) }))
+    }
+
+    private mutating func add(_ strikes: Strikes) {
+        guard let place = chaos.firstIndex(where: { $0.point >= strikes.point }), chaos[place].point == strikes.point else {
+            return chaos.insert(strikes, at: chaos.firstIndex { $0.point > strikes.point } ?? chaos.endIndex)
+        }
+        chaos[place].on += strikes.on
+        chaos[place].seeds += strikes.seeds
+        chaos[place].count += strikes.count
     }
 
     private mutating func add(_ failure: Failure) {
@@ -102,6 +125,7 @@ public struct SwarmReport: Hashable, Sendable {
                     sum.coverage.append(covered)
                 }
             }
+            for strikes in report.chaos { sum.add(strikes) }
             let listed = UInt64(report.failures.count)
             for failure in report.failures { sum.add(failure) }
             sum.failuresCount += report.failuresCount - listed
@@ -150,6 +174,14 @@ extension SwarmReport {
                     $0.field("seeds", number: "\(covered.seeds)")
                 }
             }
+            $0.array("chaos", of: chaos) { strikes, writer in
+                writer.object {
+                    $0.field("point", strikes.point)
+                    $0.field("on", number: "\(strikes.on)")
+                    $0.field("seeds", number: "\(strikes.seeds)")
+                    $0.field("count", number: "\(strikes.count)")
+                }
+            }
         }
         return writer.text + "\n"
     }
@@ -187,6 +219,12 @@ extension SwarmReport {
         }
         for each in try top.required("coverage").elements() {
             coverage.append(Coverage(check: try each.required("check").string(), seeds: try each.required("seeds").whole()))
+        }
+        for each in try top.required("chaos").elements() {
+            chaos.append(
+                Strikes(
+                    point: try each.required("point").string(), on: try each.required("on").whole(),
+                    seeds: try each.required("seeds").whole(), count: try each.required("count").whole()))
         }
         guard failuresCount >= UInt64(failures.count) else { throw JSONFailure("more failures are listed than counted") }
     }

@@ -7,21 +7,26 @@ struct WorkerRequest: Hashable {
     var file: String
     /// Draw the scenario's knobs from the seed, as its `[swarm]` says.
     var draws: Bool
+    /// The mistake that all nodes have.
+    var mutant: Mutant?
 
     /// One line of the protocol between a pool and its workers.
-    var line: String { "\(draws ? "swarm" : "plain") \(seed) \(file)" }
+    var line: String { "\(draws ? "swarm" : "plain") \(seed) \(mutant?.rawValue ?? "-") \(file)" }
 
-    init(seed: UInt64, file: String, draws: Bool) {
+    init(seed: UInt64, file: String, draws: Bool, mutant: Mutant? = nil) {
         self.seed = seed
         self.file = file
         self.draws = draws
+        self.mutant = mutant
     }
 
     /// Nil for a line that no pool writes.
     init?(line: String) {
-        let parts = line.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3, ["swarm", "plain"].contains(parts[0]), let seed = UInt64(parts[1]), !parts[2].isEmpty else { return nil }
-        self.init(seed: seed, file: String(parts[2]), draws: parts[0] == "swarm")
+        let parts = line.split(separator: " ", maxSplits: 3, omittingEmptySubsequences: false)
+        guard parts.count == 4, ["swarm", "plain"].contains(parts[0]), let seed = UInt64(parts[1]), !parts[3].isEmpty else { return nil }
+        let mutant = Mutant(rawValue: String(parts[2]))
+        guard mutant != nil || parts[2] == "-" else { return nil }
+        self.init(seed: seed, file: String(parts[3]), draws: parts[0] == "swarm", mutant: mutant)
     }
 }
 
@@ -44,6 +49,8 @@ struct WorkerResult: Hashable {
     var failures: [Failure] = []
     /// The `sometimes` checks, and how often what they ask for occurred.
     var occurrences: [Occurrence] = []
+    /// The chaos points that were on, and how often each struck.
+    var chaos: [Occurrence] = []
 
     var valid: Bool { failures.isEmpty }
 
@@ -54,7 +61,8 @@ struct WorkerResult: Hashable {
         events = report.events
         simulated = report.simulatedTime
         failures = report.checks.filter { !$0.valid }.map { Failure(check: $0.name, detail: $0.detail) }
-        occurrences = report.checks.compactMap { check in check.occurrences.map { Occurrence(check: check.name, count: $0) } }
+        occurrences = report.checks.filter(\.mustOccur).map { Occurrence(check: $0.name, count: $0.occurrences ?? 0) }
+        chaos = report.chaos.map { Occurrence(check: $0.point, count: $0.count) }
     }
 
     /// What a process that ended in the middle of a run is reported as.
@@ -65,9 +73,11 @@ struct WorkerResult: Hashable {
     /// One line of JSON.
     var line: String {
         let failed = failures.map { "[\(JSONWriter.quote($0.check)),\(JSONWriter.quote($0.detail))]" }.joined(separator: ",")
-        let occurred = occurrences.map { "[\(JSONWriter.quote($0.check)),\($0.count)]" }.joined(separator: ",")
+        func pairs(_ occurrences: [Occurrence]) -> String {
+            occurrences.map { "[\(JSONWriter.quote($0.check)),\($0.count)]" }.joined(separator: ",")
+        }
         return "{\"trace\":\(JSONWriter.quote(traceHash)),\"events\":\(events),\"nanoseconds\":\(simulated.nanoseconds),"
-            + "\"failures\":[\(failed)],\"occurrences\":[\(occurred)]}"
+            + "\"failures\":[\(failed)],\"occurrences\":[\(pairs(occurrences))],\"chaos\":[\(pairs(chaos))]}"
     }
 
     init(line: String) throws(JSONFailure) {
@@ -80,11 +90,18 @@ struct WorkerResult: Hashable {
             guard words.count == 2 else { throw JSONFailure("a failure is not a pair") }
             failures.append(Failure(check: try words[0].string(), detail: try words[1].string()))
         }
-        for pair in try document.required("occurrences").elements() {
+        occurrences = try Self.pairs(try document.required("occurrences"))
+        chaos = try Self.pairs(try document.required("chaos"))
+    }
+
+    private static func pairs(_ document: JSONDocument) throws(JSONFailure) -> [Occurrence] {
+        var pairs: [Occurrence] = []
+        for pair in try document.elements() {
             let words = try pair.elements()
             guard words.count == 2 else { throw JSONFailure("an occurrence is not a pair") }
-            occurrences.append(Occurrence(check: try words[0].string(), count: try words[1].whole()))
+            pairs.append(Occurrence(check: try words[0].string(), count: try words[1].whole()))
         }
+        return pairs
     }
 }
 
@@ -101,11 +118,15 @@ public enum SwarmWorker {
         }
     }
 
+    static func run(_ scenario: Scenario, seed: UInt64, mutant: Mutant?) -> WorkerResult {
+        WorkerResult(Simulation(scenario: scenario, seed: seed, mutant: mutant).run())
+    }
+
     static func run(_ request: WorkerRequest, overrides: [String]) -> WorkerResult {
         do throws(ScenarioError) {
             var scenario = try Scenario.load(path: request.file, overrides: overrides)
             if request.draws { scenario = scenario.drawn(seed: request.seed) }
-            return WorkerResult(Simulation(scenario: scenario, seed: request.seed).run())
+            return run(scenario, seed: request.seed, mutant: request.mutant)
         } catch {
             return WorkerResult(failing: "the scenario is understood", error.description)
         }

@@ -55,6 +55,7 @@ enum EventLogSamples {
             .probed(Sample.actor(2), roundTrip: .nanoseconds(1_234_567_891)), .probed(Sample.actor(2), roundTrip: .seconds(-1)),
             .synced(with: Sample.actor(3), chunks: -1, bytes: .min), .foreignCluster, .announced(chunks: 0), .graftSent(chunks: 1),
             .leftToSync(chunks: 2), .repaired(Sample.id(4, 5)), .syncRefused(by: Sample.actor(6)),
+            .chaos(point: 3),
         ]
 
     static let effects: [Effect] =
@@ -184,6 +185,7 @@ enum EventLogSamples {
         case .leftToSync: 11
         case .repaired: 12
         case .syncRefused: 13
+        case .chaos: 14
         }
     }
 }

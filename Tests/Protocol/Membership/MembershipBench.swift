@@ -68,6 +68,13 @@ final class MembershipBench {
         for _ in 0..<200 where !machine.updates.isEmpty { fire(.gossip(life: machine.life), after: .milliseconds(200)) }
     }
 
+    /// Node 1 suspects members and, as nobody objects, says some seconds later that they are down.
+    func bury(_ numbers: UInt64...) {
+        receive(.gossip, from: 1, claims: numbers.map { MembershipBench.claim($0, .suspect, by: [1]) })
+        now = now + .seconds(3)
+        receive(.gossip, from: 1, claims: numbers.map { MembershipBench.claim($0, .down) })
+    }
+
     /// Begins the next period; returns the number of the member that is probed, and the outputs.
     func probe() throws -> (target: UInt64, sequence: UInt64, outputs: [Membership.Output]) {
         now = machine.probeDue

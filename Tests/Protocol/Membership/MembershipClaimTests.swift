@@ -19,7 +19,10 @@ import Testing
         }
         for first in claims {
             for second in claims {
-                let bench = MembershipBench()
+                // The order by itself: that "down" may be a rumour has a test of its own.
+                var configuration = MembershipConfiguration()
+                configuration.mutants = .rumourBelieved
+                let bench = MembershipBench(configuration: configuration)
                 bench.meet(1)
                 bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .alive, generation: 0)])
                 bench.receive(.gossip, from: 1, claims: [first])
@@ -61,6 +64,32 @@ import Testing
         #expect(bench.state(of: 2) == .suspect)
         bench.receive(.list(wantsAnswer: false), from: 1, claims: [Bench.claim(2, .left)], reliably: true)
         #expect(bench.state(of: 2) == .left)
+    }
+
+    @Test("claims: whoever is said to be down and was not suspected here has the time of a confirmed suspicion to object")
+    func rumour() throws {
+        let bench = MembershipBench()
+        bench.meet(7)
+        let actor = Bench.record(2).actor
+        let began = bench.now
+        let heard = bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .down)])
+        #expect(heard.notices == [.memberSuspected(Bench.record(2))])
+        #expect(heard.time(of: .suspicion(actor)) == began + .seconds(5))
+        // Nor do others who say the same bury it sooner, unless it has been suspected for a while.
+        bench.now = began + .milliseconds(1_200)
+        bench.receive(.gossip, from: 3, claims: [Bench.claim(2, .down)])
+        #expect(bench.state(of: 2) == .suspect)
+        let objection = bench.receive(.gossip, from: 4, claims: [Bench.claim(2, .alive, incarnation: 1)])
+        #expect(objection.notices.isEmpty && bench.state(of: 2) == .alive)
+        bench.receive(.gossip, from: 3, claims: [Bench.claim(2, .down)])
+        #expect(bench.state(of: 2) == .alive)
+        // Of whoever does not object: after the floor.
+        let start = bench.now
+        bench.receive(.gossip, from: 1, claims: [Bench.claim(5, .down)])
+        let dead = Bench.record(5).actor
+        #expect(bench.machine.suspicions[dead]?.deadline == start + .milliseconds(2_500))
+        bench.now = start + .milliseconds(1_250)
+        #expect(bench.receive(.gossip, from: 3, claims: [Bench.claim(5, .down)]).notices == [.memberDown(Bench.record(5))])
     }
 
     @Test("suspicion: lasts for the cap alone, for the floor once confirmed (8 members)")
@@ -161,7 +190,7 @@ import Testing
     func tellDown() throws {
         let bench = MembershipBench()
         bench.meet(2)
-        bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .down)])
+        bench.bury(2)
         bench.machine.updates.removeAll()
         for body in [MembershipPacket.Body.gossip, .negativeAcknowledgement(sequence: 1)] {
             let told = try #require(bench.receive(body, from: 2).packets.first)
@@ -188,7 +217,8 @@ import Testing
     func forget() {
         let bench = MembershipBench()
         bench.meet(3)
-        bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .left), Bench.claim(3, .down)])
+        bench.bury(3)
+        bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .left)])
         bench.fire(.forget(life: 1), after: .seconds(3_599))
         #expect(bench.machine.all.count == 4)
         bench.fire(.forget(life: 1), after: .seconds(1))
@@ -201,7 +231,8 @@ import Testing
     func all() {
         let bench = MembershipBench()
         bench.meet(6)
-        bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .left), Bench.claim(3, .down), Bench.claim(6, .down)])
+        bench.bury(3, 6)
+        bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .left)])
         bench.receive(.gossip, from: 1, claims: [Bench.claim(5, .suspect, by: [1])])
         #expect(bench.machine.all.map(\.record.actor.high) == [0, 1, 2, 3, 4, 5, 6])
         #expect(bench.machine.all.map(\.state) == [.alive, .alive, .left, .down, .alive, .suspect, .down])

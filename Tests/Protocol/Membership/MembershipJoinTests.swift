@@ -44,7 +44,7 @@ import Testing
     func answer() throws {
         let bench = MembershipBench()
         bench.meet(3)
-        bench.receive(.gossip, from: 1, claims: [Bench.claim(3, .down)])
+        bench.bury(3)
         let outputs = bench.receive(.announce, from: 4)
         let list = try #require(outputs.packets.first)
         #expect(list.address == Bench.record(4).address)
@@ -101,7 +101,7 @@ import Testing
     func healing() throws {
         let bench = MembershipBench(bootstrap: [Bench.record(1).address, Bench.record(9).address])
         bench.meet(2)
-        bench.receive(.gossip, from: 1, claims: [Bench.claim(2, .down)])
+        bench.bury(2)
         var seen: Set<Address> = []
         for _ in 0..<20 {
             let outputs = bench.fire(.announce(life: 1), after: .seconds(5))

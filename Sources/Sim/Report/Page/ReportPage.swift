@@ -27,7 +27,7 @@ struct ReportPage {
             \(charts)</div>
             <h2>Numbers</h2>
             \(numbers)
-            \(footer)
+            \(chaos)\(footer)
             </body></html>
 
             """
@@ -78,6 +78,17 @@ struct ReportPage {
             "<tr><td>\(Markup.escape($0.name))</td><td class=\"number\">\(Markup.number($0.value))</td></tr>"
         }
         return "<div class=\"columns\"><table id=\"metrics\">\(rows.joined(separator: "\n"))</table></div>"
+    }
+
+    private var chaos: String {
+        guard !report.chaos.isEmpty else { return "" }
+        let rows = report.chaos.map { strikes in
+            let summary = ChaosPoint(name: strikes.point)?.summary ?? ""
+            return "<tr><td>\(Markup.escape(strikes.point))</td><td>\(Markup.escape(summary))</td>"
+                + "<td class=\"number\">\(Markup.number(Double(strikes.count)))</td></tr>"
+        }
+        return "<h2>Chaos</h2><table id=\"chaos\"><tr><th>point</th><th>what happened there</th><th>times</th></tr>"
+            + "\(rows.joined(separator: "\n"))</table>"
     }
 
     private var footer: String {

@@ -18,7 +18,7 @@ enum Stylesheet {
         #checks td{white-space:pre-line}#checks td:nth-child(2){min-width:14em}
         table{border-collapse:collapse;width:100%;font-size:14px}th,td{text-align:left;padding:4px 12px 4px 0;vertical-align:top;
         border-bottom:1px solid var(--grid);overflow-wrap:anywhere}th{color:var(--soft);font-weight:600}
-        td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+        #checks td:nth-child(2){min-width:24ch}td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
         .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,540px),1fr));gap:18px}
         figure{margin:0;padding:14px 16px 10px;border:1px solid var(--line);border-radius:8px;background:var(--panel);min-width:0}
         figure.wide{grid-column:1/-1}figure.wide>svg{max-width:960px;margin:0 auto}

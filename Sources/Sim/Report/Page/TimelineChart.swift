@@ -37,8 +37,12 @@ struct TimelineChart {
             <ul class="legend"><li><svg width="24" height="12"><rect y="3" width="24" height="6" class="up"/></svg>up</li>\
             <li><svg width="24" height="12"><rect y="1" width="24" height="10" class="down"/></svg>down</li>\
             <li><svg width="24" height="12"><rect y="2" width="24" height="8" class="paused"/></svg>paused</li>\
-            <li><svg width="24" height="12"><rect width="24" height="12" class="fault"/></svg>fault</li></ul></figcaption>
+            <li><svg width="24" height="12"><rect width="24" height="12" class="fault"/></svg>fault</li>
             """
+        if recorder.violation.moment != nil {
+            text += "<li><svg width=\"12\" height=\"14\"><path d=\"M6 0V14\" class=\"violation\"/></svg>first violation</li>"
+        }
+        text += "</ul></figcaption>"
         text += "<svg viewBox=\"0 0 \(Int(Self.width)) \(Int(height))\" role=\"img\" aria-label=\"Timeline of each node\">"
         var y = Self.top
         for id in ids.prefix(Self.faultsMaximum) {

@@ -1,7 +1,7 @@
 import PatinaProtocol
 
-/// A kind of fault that `chaos` adds to a scenario: one that ends by itself and takes no data, so that what must hold still must.
-struct ChaosKind: Sendable {
+/// A kind of fault that a swarm adds to a scenario: one that ends by itself and takes no data, so that what must hold still must.
+struct DrawnFaultKind: Sendable {
     let name: String
     let keys: [FaultKey]
     let lasts: Bool
@@ -10,8 +10,8 @@ struct ChaosKind: Sendable {
     static let length: ClosedRange<Duration> = .milliseconds(200)...(.seconds(5))
 
     /// The kinds, in the order of the documentation.
-    static let all: [ChaosKind] = FaultKind.all.filter { names.contains($0.name) }.map {
-        ChaosKind(name: $0.name, keys: $0.keys, lasts: $0.lasts)
+    static let all: [DrawnFaultKind] = FaultKind.all.filter { names.contains($0.name) }.map {
+        DrawnFaultKind(name: $0.name, keys: $0.keys, lasts: $0.lasts)
     }
 
     static let names = [
@@ -46,7 +46,7 @@ struct ChaosKind: Sendable {
         case .bytes(let range): .string(Quantity.print(bytes: min(range.upperBound, max(range.lowerBound, 65_536))))
         case .bandwidth: .string(random.element(of: ["256kbit/s", "2Mbit/s"]) ?? "2Mbit/s")
         case .partsPerMillion: .string("200ppm")
-        // No kind that chaos makes asks for SQL.
+        // No kind among them asks for SQL.
         case .statements: nil
         }
     }

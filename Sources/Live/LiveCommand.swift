@@ -97,6 +97,11 @@ extension LiveRun.Evidence {
                 evidence.pauses[index].to = life.at
             }
         }
+        // A process that ended before its node was made, because its database is damaged or it was killed, has recorded nothing.
+        evidence.lives.removeAll { life in
+            guard life.ended != nil, case .file(let path) = life.log else { return false }
+            return !FileManager.default.fileExists(atPath: path)
+        }
         for entry in workload.entries {
             switch entry.outcome {
             case .acknowledged(let actor?, let version?, let rows):

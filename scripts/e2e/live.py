@@ -304,6 +304,21 @@ def test_many_faults(workspace):
     check_page(workspace, out / "report.html")
 
 
+def test_damaged_database(workspace):
+    """An agent whose database is damaged for good stays down, as a fault that the scenario asked for, and the others go on."""
+    out = workspace.directory / "damaged"
+    short = SCENARIO.replace('duration = "14s"', 'duration = "12s"').split("[[fault]]")[0].replace('rate = "20/s"', 'rate = "60/s"\nat = "node:0-1"')
+    # An agent that ends in peace leaves nothing in the log, so that what is in the file itself is read afterwards.
+    damage = '[[fault]]\nid = "peace"\nkind = "restart"\nselect = "node:3"\nat = "3s"\ndown = "100ms"\n'
+    damage += '[[fault]]\nid = "flipped"\nkind = "bit-flip"\nselect = "node:3"\nfile = "database"\nbits = 20000\nat = "5s"\nfor = "1s"\n'
+    checks = '[[check]]\nalways = "no-acked-write-lost"\n[[check]]\nalways = "bookkeeping-matches-rows"\n'
+    live(workspace, write(workspace, short + damage + checks), "--keep", "--out", out, *WIDE, expect=None)
+    verdicts = kept(json.loads((out / "report.json").read_text()))
+    check_equal(verdicts["agents run"][0], True, "an end that a fault brought about")
+    log = (out / "agents" / "node-3" / "agent.log").read_text()
+    check("malformed" in log or "corrupt" in log or "not a database" in log, f"node:3 does not say that its database is damaged: {log[-1500:]}")
+
+
 def check_page(workspace, page):
     """The page of a live run as a browser makes it, light and dark: every chart has something in it, and messages go between agents."""
     profile = workspace.directory / "profile"

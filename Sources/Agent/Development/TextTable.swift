@@ -1,4 +1,4 @@
-/// A table for a terminal: columns as wide as their widest cell, a rule below the header.
+/// A table for a terminal: columns as wide as their widest cell, a rule below the header. A cell of the last column may have several lines.
 public struct TextTable: Sendable {
     /// Where the cells of a column stand.
     public enum Alignment: Sendable { case left, right }
@@ -19,13 +19,16 @@ public struct TextTable: Sendable {
         rows.append(cells + Array(repeating: "", count: header.count - cells.count))
     }
 
+    /// Characters of the longest line.
+    private static func width(_ cell: String) -> Int { cell.split(separator: "\n").map(\.count).max() ?? 0 }
+
     /// The lines of the table, without trailing blanks, each indented by `indentation` blanks.
     public func lines(indentation: Int = 0) -> [String] {
-        let widths = header.indices.map { column in ([header] + rows).map { $0[column].count }.max() ?? 0 }
+        let widths = header.indices.map { column in ([header] + rows).map { Self.width($0[column]) }.max() ?? 0 }
         let rule = widths.map { String(repeating: "─", count: $0) }
         return ([header, rule] + rows).map { row in
             let cells = row.indices.map { column -> String in
-                let padding = String(repeating: " ", count: widths[column] - row[column].count)
+                let padding = String(repeating: " ", count: widths[column] - Self.width(row[column]))
                 return alignments[column] == .left ? row[column] + padding : padding + row[column]
             }
             var line = String(repeating: " ", count: indentation) + cells.joined(separator: "  ")

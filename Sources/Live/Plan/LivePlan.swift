@@ -85,7 +85,9 @@ struct LivePlan: Sendable {
             throw LiveError("\(file): a live run takes as long as the scenario says, and an hour at most; try --set run.duration=60s")
         }
         if let index = scenario.workloads.firstIndex(where: { $0.kind == .schemaGrowth }) {
-            throw LiveError("\(file): the live engine cannot change schemas (workload \(index + 1), kind schema-growth)")
+            throw LiveError(
+                "\(file): the live engine sends transactions only, and workload \(index + 1), kind schema-growth, gives nodes new schemas, "
+                    + "too; a fault of kind schema-change can do that")
         }
         for fault in scenario.faults {
             guard let kind = FaultKind.named(fault.kind), let reason = kind.notLive else { continue }

@@ -52,6 +52,28 @@ private func directory() throws -> String {
         #expect(small.checks.contains { $0.name == outcome.violated && !$0.valid })
     }
 
+    @Test("shrink: a fault at many nodes stays one at all of them that are kept, and those that it needs are kept first")
+    func keeping() throws {
+        let faults = """
+            [[fault]]
+            kind = "clog"
+            select = "node:1-8"
+            at = "4s"
+            [[fault]]
+            kind = "crash"
+            select = "node:7"
+            at = "5s"
+
+            """
+        let scenario = try Sample.scenario("topology.nodes=10", adding: faults)
+        #expect(Array(scenario.namedNodes.prefix(3)) == [0, 7, 1] && Set(scenario.namedNodes) == Set(0...8))
+        let small = try #require(scenario.keeping([0, 1, 4, 7]))
+        #expect(small.topology.nodes == 4 && small.faults.count == 3)
+        #expect(small.faults[1].values["select"] == .selector(.nodes(1...3)))
+        #expect(small.faults[2].values["select"] == .selector(.nodes(3...3)))
+        #expect(scenario.keeping([2, 3])?.faults.count == 1)
+    }
+
     @Test("shrink: what does not fail is refused")
     func holds() throws {
         let path = try directory()

@@ -129,7 +129,10 @@ extension Scenario {
         result.topology.nodes = kept.count
         func renumbered(_ selector: Selector) -> [Selector] {
             guard case .nodes(let range) = selector else { return [selector] }
-            return kept.enumerated().filter { range.contains($0.element) }.map { .nodes($0.offset...$0.offset) }
+            // Neighbours stay neighbours, because the kept ones ascend.
+            let places = kept.indices.filter { range.contains(kept[$0]) }
+            guard let first = places.first, let last = places.last else { return [] }
+            return [.nodes(first...last)]
         }
         result.faults = faults.compactMap { fault in
             var fault = fault
@@ -170,21 +173,23 @@ extension Scenario {
         return result
     }
 
-    /// Nodes that faults and workloads name, in ascending order; of a side of a partition the first one.
+    /// Nodes that faults and workloads name, those first without which something would be gone; of a side of a partition the first one.
     var namedNodes: [Int] {
-        var named = [Bool](repeating: false, count: topology.nodes)
+        var (needed, others): ([Int], [Int]) = ([], [])
         for fault in faults {
             for entry in fault.values.entries {
-                if case .selector(.nodes(let range)) = entry.value { for node in range where node < named.count { named[node] = true } }
-                guard case .sides(let sides) = entry.value else { continue }
-                for side in sides {
-                    if case .nodes(let range)? = side.first, range.lowerBound < named.count { named[range.lowerBound] = true }
+                switch entry.value {
+                case .selector(.nodes(let range)):
+                    if range.count == 1 { needed.append(range.lowerBound) } else { others += range }
+                case .sides(let sides):
+                    for side in sides { if case .nodes(let range)? = side.first { needed.append(range.lowerBound) } }
+                case .selector, .word, .share, .duration, .durations, .count, .bytes, .bandwidth, .partsPerMillion, .statements: break
                 }
             }
         }
-        for workload in workloads {
-            if case .nodes(let range) = workload.at, range.lowerBound < named.count { named[range.lowerBound] = true }
-        }
-        return named.indices.filter { named[$0] }
+        for workload in workloads { if case .nodes(let range) = workload.at { needed.append(range.lowerBound) } }
+        var named: [Int] = []
+        for node in needed + others where node < topology.nodes && !named.contains(node) { named.append(node) }
+        return named
     }
 }

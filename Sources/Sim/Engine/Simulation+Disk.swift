@@ -38,9 +38,10 @@ extension Simulation {
             let host = hosts[node]
             guard let disk = host.disk else { continue }
             switch action.fault {
-            case .powerLoss:
+            case .powerLoss(let takesReservation):
                 host.heldDownBy += 1
                 losePower(host, disk)
+                if takesReservation { disk.replace([DiskFault.File.reservation.path: nil]) }
             case .tornWrite:
                 host.heldDownBy += 1
                 disk.writesUntilPowerLoss = 1 + host.diskRandom.below(4)

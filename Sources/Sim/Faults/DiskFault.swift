@@ -3,7 +3,9 @@ import PatinaProtocol
 /// What can happen to the disk of a node.
 package enum DiskFault: Hashable, Sendable {
     /// The machine is off, and of what was not synced only a part is there when it comes back.
-    case powerLoss
+    ///
+    /// `takesReservation`: the reservation of version numbers is not, although it was synced.
+    case powerLoss(takesReservation: Bool)
     /// The power goes in the middle of the next write: some sectors of it are there, some are not.
     case tornWrite
     /// The machine is off, and some bits of a file are turned over when it comes back.
@@ -82,9 +84,15 @@ extension FaultKind {
     static let disks: [FaultKind] = [
         FaultKind(
             "power-loss", "the machine is off; of what was not synced, all, nothing or any part of the sectors is there afterwards",
-            keys: [.select], notLive: DiskFault.needsOwnDisk
+            keys: [
+                .select,
+                FaultKey(
+                    "reservation", .word(["kept", "lost"]), .word("kept"),
+                    "of version numbers: `kept` as it was synced, or `lost` as well, so that only the clock is left to go by"),
+            ], notLive: DiskFault.needsOwnDisk
         ) { planning in
-            planning.whole(DiskAction(fault: .powerLoss, nodes: planning.nodes()))
+            let takesReservation = planning.word("reservation") == "lost"
+            return planning.whole(DiskAction(fault: .powerLoss(takesReservation: takesReservation), nodes: planning.nodes()))
         },
         FaultKind(
             "torn-write", "the power goes within the next few writes and cuts the last one at a sector; the machine is off until the end",

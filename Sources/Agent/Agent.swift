@@ -62,9 +62,9 @@ public struct Agent: Sendable {
             return HTTPServer(server, backend: node, logger: log.logger(label: "patina.http"))
         }
         let socket = AdminSocket(
-            path: configuration.admin.socketPath, backend: node, log: log, schemaPaths: configuration.database.schemaPaths,
-            allowDestructiveSchema: configuration.database.allowDestructiveSchema, cluster: configuration.gossip.cluster,
-            logger: log.logger(label: "patina.admin"))
+            path: configuration.admin.socketPath, backend: node, log: log, databasePath: configuration.database.path,
+            schemaPaths: configuration.database.schemaPaths, allowDestructiveSchema: configuration.database.allowDestructiveSchema,
+            cluster: configuration.gossip.cluster, logger: log.logger(label: "patina.admin"))
         let outcome = Announcement<Result<Void, any Error>>()
         let limitShutdown: @Sendable () -> Void = { [shutdownLimit] in
             Task {

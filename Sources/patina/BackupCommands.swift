@@ -3,6 +3,7 @@ import Foundation
 import PatinaAgent
 import PatinaProtocol
 import PatinaStore
+import Synchronization
 
 struct BackupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,18 +14,36 @@ struct BackupCommand: AsyncParsableCommand {
             'patina restore' gives it one. It holds everything that was committed when the command began. It is written as PATH.partial \
             and gets its name when it is whole and synced; an existing file is never replaced.
 
+            With '-' the copy goes to standard output, behind a header with its length and checksum, as 'patina restore -' reads it: a \
+            stream that was cut short or damaged is refused there. It is made whole first, in a file without a name beside the database.
+
             Reads the database file itself, so it must run on the agent's host; the agent need not run, and is not slowed while it does. \
-            Progress goes to standard error when that is a terminal.
+            With --from-agent the running agent makes the copy and sends it over its admin socket. Progress goes to standard error when \
+            that is a terminal.
             """)
 
     @OptionGroup(title: "Global options") var global: GlobalOptions
 
-    @Argument(help: ArgumentHelp("The file to write.", valueName: "path"))
+    @Argument(help: ArgumentHelp("The file to write; '-' for standard output.", valueName: "path"))
     var path: String
+
+    @Flag(help: "Have the running agent send the copy over its admin socket.")
+    var fromAgent = false
 
     @OptionGroup var output: JSONOption
 
+    func validate() throws {
+        if path == "-", output.json { throw ValidationError("--json has no place when the backup goes to standard output.") }
+        if path == "-", isatty(STDOUT_FILENO) == 1 { throw ValidationError("A backup is not for a terminal: redirect standard output.") }
+    }
+
     func run() async throws {
+        do {
+            if fromAgent { return try await receive() }
+            if path == "-" { return try stream() }
+        } catch {
+            throw Failure("\(error)")
+        }
         let database = try global.databasePath()
         do {
             let report = try Backup.write(.file(database), to: path, progressed: ProgressLine("copied").show)
@@ -42,6 +61,71 @@ struct BackupCommand: AsyncParsableCommand {
         }
         Output.flush()
     }
+
+    /// To standard output.
+    private func stream() throws {
+        let database = try global.databasePath()
+        let source = try SnapshotSource(of: .file(database), temporaryFile: database + ".snapshot")
+        Output.bytes(source.header.encoded)
+        while let piece = try source.next(atMost: SnapshotSource.pieceBytes) { Output.bytes(piece) }
+        Output.flush()
+    }
+
+    /// What the agent sends, to standard output or a file.
+    private func receive() async throws {
+        let client = AdminClient(path: global.adminSocket())
+        guard path != "-" else {
+            try await client.receiveSnapshot { Output.bytes($0) }
+            return Output.flush()
+        }
+        let file = SnapshotFile(path: path)
+        try await client.receiveSnapshot { try file.take($0) }
+        let bytes = try file.finish()
+        if output.json {
+            output.print([("path", .string(path)), ("bytes", .integer(bytes))])
+        } else {
+            Output.line("\(path): \(bytes) bytes")
+        }
+        Output.flush()
+    }
+}
+
+/// The stream of a snapshot on its way to a file, which gets its name when all of it has come unharmed.
+private final class SnapshotFile: Sendable {
+    private struct State: ~Copyable {
+        var head: [UInt8] = []
+        var sink: SnapshotSink?
+    }
+
+    private let path: String
+    private let state = Mutex(State())
+
+    init(path: String) { self.path = path }
+
+    func take(_ piece: [UInt8]) throws {
+        try state.withLock { state in
+            var rest = piece[...]
+            if state.sink == nil {
+                let missing = SnapshotHeader.encodedBytes - state.head.count
+                state.head += rest.prefix(missing)
+                rest = rest.dropFirst(missing)
+                guard state.head.count == SnapshotHeader.encodedBytes else { return }
+                guard let header = SnapshotHeader(state.head) else { throw BackupError.damaged(reason: "it does not begin as one") }
+                state.sink = try SnapshotSink(byteCount: header.byteCount, fingerprint: header.fingerprint, file: path + ".partial")
+            }
+            if !rest.isEmpty { try state.sink?.append(Array(rest)) }
+        }
+    }
+
+    func finish() throws -> Int64 {
+        try state.withLock { state in
+            guard let sink = state.sink, let header = SnapshotHeader(state.head) else {
+                throw BackupError.damaged(reason: "only \(state.head.count) bytes came")
+            }
+            try sink.save(as: path)
+            return header.byteCount
+        }
+    }
 }
 
 struct RestoreCommand: AsyncParsableCommand {
@@ -55,11 +139,14 @@ struct RestoreCommand: AsyncParsableCommand {
 
             The backup stays as it is. Programs that have the database open for reading see the old rows until the restored ones are \
             there, all at once. When the command is interrupted, the database is what it was, or the restored one.
+
+            With '-' the backup is read from standard input, as 'patina backup -' writes it; so is a file that holds such a stream. \
+            Nothing is replaced before all of it has come, unharmed.
             """)
 
     @OptionGroup(title: "Global options") var global: GlobalOptions
 
-    @Argument(help: ArgumentHelp("The backup.", valueName: "path"))
+    @Argument(help: ArgumentHelp("The backup; '-' for standard input.", valueName: "path"))
     var path: String
 
     @Flag(help: "Keep the actor id of the database that is replaced.")
@@ -86,7 +173,7 @@ struct RestoreCommand: AsyncParsableCommand {
             throw Failure("\(BackupError.running(database: database))")
         }
         do {
-            let result = try Backup.restore(path, to: database, as: identity, progressed: ProgressLine("copied").show)
+            let result = try restore(to: database, as: identity)
             ProgressLine.clear()
             if output.json {
                 output.print([
@@ -103,6 +190,21 @@ struct RestoreCommand: AsyncParsableCommand {
             throw Failure("\(error)")
         }
         Output.flush()
+    }
+}
+
+extension RestoreCommand {
+    fileprivate func restore(to database: String, as identity: Backup.Identity) throws -> Backup.Restoration {
+        let progress = ProgressLine("copied")
+        guard path == "-" || SnapshotHeader.begins(path) else {
+            return try Backup.restore(path, to: database, as: identity, progressed: progress.show)
+        }
+        let descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Failure("\(path): \(String(cString: strerror(errno)))") }
+        defer { if path != "-" { close(descriptor) } }
+        let received = database + ".received"
+        let sink = try SnapshotSink.reading(descriptor, file: received)
+        return try withExtendedLifetime(sink) { try Backup.restore(received, to: database, as: identity, progressed: progress.show) }
     }
 }
 

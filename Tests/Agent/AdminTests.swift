@@ -151,7 +151,7 @@ struct AdminSocketTests {
         var needs = IntervalSet(3...5)
         needs.insert(9)
         backend.reportedStatus = AgentStatus(
-            actor: backend.actor,
+            actor: backend.actor, waitingVersions: 4,
             progress: [
                 .init(actor: other, head: 10, needs: needs, partials: [7]),
                 .init(actor: backend.actor, head: 1, needs: .init(), partials: []),
@@ -180,7 +180,7 @@ struct AdminSocketTests {
             #expect(
                 sync == [
                     #"{"actor_id":"\#(own)","heads":{"\#(id)":10,"\#(own)":1},"need":{"\#(id)":[{"start":3,"end":5},{"start":9,"end":9}]},"#
-                        + #""partial_need":{"\#(id)":{"7":[]}},"last_cleared_ts":null}"#
+                        + #""partial_need":{"\#(id)":{"7":[]}},"last_cleared_ts":null,"waiting_for_schema":4}"#
                 ])
             _ = try await client.send(.rejoin)
             _ = try await client.send(.reconnect)

@@ -319,4 +319,43 @@ final class BackupTests {
         #expect(fresh.failure == nil)
         try fresh.expectSound()
     }
+
+    @Test("snapshot: a stream is taken whole and unharmed, or not at all")
+    func snapshotStream() throws {
+        let store = try open("db", schema: Self.schema)
+        defer { store.close() }
+        try fill(store, 1...50)
+        let source = try SnapshotSource(of: .file(path("db")), temporaryFile: path("outgoing"))
+        let header = source.header
+        #expect(SnapshotHeader(header.encoded) == header)
+        #expect(header.encoded.count == SnapshotHeader.encodedBytes)
+        for index in header.encoded.indices {
+            var bytes = header.encoded
+            bytes[index] ^= 1
+            #expect(SnapshotHeader(bytes) == nil)
+        }
+        let whole = header.encoded + (try #require(try source.next(atMost: .max)))
+        func read(_ bytes: [UInt8]) throws -> SnapshotSink {
+            try Data(bytes).write(to: URL(fileURLWithPath: path("stream")))
+            let file = try #require(FileHandle(forReadingAtPath: path("stream")))
+            return try SnapshotSink.reading(file.fileDescriptor, file: path("incoming"))
+        }
+        let sink = try read(whole)
+        #expect(SnapshotHeader.begins(path("stream")))
+        #expect(!SnapshotHeader.begins(path("db")))
+        try sink.save(as: path("saved"))
+        #expect(throws: BackupError.exists(path: path("saved"))) { try read(whole).save(as: path("saved")) }
+        _ = try Backup.restore(path("saved"), to: path("restored"), as: .fresh)
+        let restored = try open("restored")
+        defer { restored.close() }
+        #expect(try restored.contentFingerprint() == store.contentFingerprint())
+        var flipped = whole
+        flipped[whole.count - 1_000] ^= 1
+        for wrong in [
+            [], Array(whole.prefix(20)), Array(whole.prefix(48)), whole.dropLast(), whole + [0], flipped, Array(whole.dropFirst(48)),
+        ] {
+            #expect(throws: BackupError.self) { try read(wrong) }
+        }
+        #expect(try files().filter { $0.contains("outgoing") || $0.contains("incoming") }.isEmpty)
+    }
 }

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import sqlite3
+import subprocess
 import threading
 
 from harness import check, check_equal, wait_for_equal_dumps, wait_until
@@ -151,6 +152,57 @@ def test_restore_refusals(workspace):
     agent.cli("restore", path, "--actor-id", "6c1f8a52-3e0b-4f57-9d44-2b9a7c0e5d13", "--self-actor-id", expect=2)
     agent.start()
     check_equal(ids(agent), [0, 1, 2, 3, 4], "rows")
+
+
+def piped(agent, *arguments, feed=b"", expect=0):
+    """A command of the agent's whose standard input and output are bytes."""
+    done = subprocess.run(
+        [str(agent.patina), "--config", str(agent.configuration), *map(str, arguments)], input=feed, capture_output=True, timeout=60)
+    check_equal(done.returncode, expect, f"exit code of {' '.join(map(str, arguments))}: {done.stderr.decode(errors='replace')[-800:]}")
+    return done
+
+
+def test_streams(workspace):
+    """A backup goes through a pipe, from the file or from the running agent; a cut or changed stream is refused and changes nothing."""
+    agent = workspace.cluster(1)[0]
+    write(agent, 0, 300, "first")
+    streams = {"file": piped(agent, "backup", "-").stdout, "agent": piped(agent, "backup", "--from-agent", "-").stdout}
+    saved = workspace.directory / "from-agent.db"
+    answer = json.loads(agent.cli("backup", "--from-agent", saved, "--json").stdout)
+    check_equal(answer, {"path": str(saved), "bytes": saved.stat().st_size}, "answer of backup --from-agent")
+    with contextlib.closing(sqlite3.connect(f"file:{saved}?mode=ro", uri=True)) as connection:
+        check_equal(connection.execute("SELECT count(*) FROM rows").fetchone(), (300,), "rows of the copy that the agent sent")
+    check("there is a file already" in agent.cli("backup", "--from-agent", saved, expect=1).stderr, "an existing file is replaced")
+    piped(agent, "backup", "-", "--json", expect=2)
+    write(agent, 1_000, 10, "later")
+    check_equal(
+        sorted(path.name for path in agent.directory.glob("*.snapshot*")), [], "files that taking snapshots left beside the database")
+
+    running = piped(agent, "restore", "-", feed=streams["file"], expect=1).stderr.decode()
+    check("patina is currently running" in running, f"refusal while running: {running}")
+    agent.terminate()
+    gone = piped(agent, "backup", "--from-agent", "-", expect=1).stderr.decode()
+    check("no agent answers" in gone, f"no agent: {gone}")
+    whole = streams["file"]
+    changed = whole[:-5_000] + bytes([whole[-5_000] ^ 1]) + whole[-4_999:]
+    for what, wrong in {
+        "nothing": b"", "a part of the header": whole[:30], "half": whole[: len(whole) // 2], "all but a byte": whole[:-1],
+        "a byte too many": whole + b"x", "a changed bit": changed, "a bare database": whole[48:],
+    }.items():
+        refused = piped(agent, "restore", "-", feed=wrong, expect=1).stderr.decode()
+        check("the snapshot is damaged" in refused, f"refusal of {what}: {refused}")
+    check_equal(sorted(path.name for path in agent.directory.glob("*.received*")), [], "files that refused streams left")
+    with contextlib.closing(agent.open()) as connection:
+        check_equal(connection.execute("SELECT count(*) FROM rows").fetchone(), (310,), "rows after the refusals")
+    stored = workspace.directory / "stored.snapshot"
+    stored.write_bytes(streams["agent"])
+    agent.cli("restore", stored, "--self-actor-id")
+    agent.start()
+    check_equal(len(ids(agent)), 300, "rows from the agent's own stream")
+    agent.terminate()
+    piped(agent, "restore", "-", feed=streams["file"])
+    agent.start()
+    check_equal(len(ids(agent)), 300, "rows from the file's stream")
 
 
 def test_group_commit_under_sigkill(workspace):

@@ -34,15 +34,7 @@ public struct AdminClient: Sendable {
     public func send(
         _ command: AdminCommand, log: @Sendable (_ level: String, _ message: String) -> Void = { _, _ in }
     ) async throws(Failure) -> [JSONValue] {
-        let connection: NIOAsyncChannel<ByteBuffer, ByteBuffer>
-        do {
-            let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            connection = try await bootstrap.connect(unixDomainSocketPath: path) { channel in
-                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
-            }
-        } catch {
-            throw .unreachable(path: path, reason: (error as? IOError)?.reason ?? "\(error)")
-        }
+        let connection = try await connect()
         let channel = connection.channel
         let deadline = channel.eventLoop.scheduleTask(in: TimeAmount(timeout)) { channel.close(promise: nil) }
         defer { deadline.cancel() }
@@ -55,6 +47,17 @@ public struct AdminClient: Sendable {
             throw failure
         } catch {
             throw .broken("\(error)")
+        }
+    }
+
+    func connect() async throws(Failure) -> NIOAsyncChannel<ByteBuffer, ByteBuffer> {
+        do {
+            let bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            return try await bootstrap.connect(unixDomainSocketPath: path) { channel in
+                channel.eventLoop.makeCompletedFuture { try NIOAsyncChannel(wrappingChannelSynchronously: channel) }
+            }
+        } catch {
+            throw .unreachable(path: path, reason: (error as? IOError)?.reason ?? "\(error)")
         }
     }
 

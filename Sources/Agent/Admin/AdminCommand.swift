@@ -10,6 +10,8 @@ public enum AdminCommand: Hashable, Sendable {
     case reconnect
     /// What this node has and lacks of every actor's versions.
     case syncState
+    /// The whole database, without its identity; the answer is described at `AdminSnapshots`.
+    case snapshot
     case setLogFilter(String)
     case resetLogFilter
 
@@ -59,6 +61,7 @@ public enum AdminCommand: Hashable, Sendable {
         case ("Cluster.Rejoin", .null): self = .rejoin
         case ("Cluster.Reconnect", .null): self = .reconnect
         case ("Sync.Generate", .null): self = .syncState
+        case ("Snapshot", .null): self = .snapshot
         case ("Log.Reset", .null): self = .resetLogFilter
         case ("Log.Set", let arguments):
             guard let filter = arguments["filter"]?.string else {
@@ -89,6 +92,7 @@ public enum AdminCommand: Hashable, Sendable {
             case .rejoin: .members(("Cluster", .string("Rejoin")))
             case .reconnect: .members(("Cluster", .string("Reconnect")))
             case .syncState: .members(("Sync", .string("Generate")))
+            case .snapshot: .string("Snapshot")
             case .setLogFilter(let filter): .members(("Log", .members(("Set", .members(("filter", .string(filter)))))))
             case .resetLogFilter: .members(("Log", .string("Reset")))
             }

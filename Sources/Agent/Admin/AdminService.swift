@@ -39,6 +39,9 @@ struct AdminService: Sendable {
         case .syncState:
             guard let status = await backend.status() else { return [.failure("the node is shutting down")] }
             return [.json(describe(status)), .success]
+        case .snapshot:
+            // The socket, which has the connection, sends it itself.
+            return [.failure("this agent sends no snapshots")]
         case .setLogFilter(let text):
             do throws(LogFilterError) {
                 log.setFilter(try LogFilter(text))
@@ -120,6 +123,7 @@ struct AdminService: Sendable {
         }
         return .members(
             ("actor_id", .string(status.actor.description)), ("heads", .object(heads)), ("need", .object(needs)),
-            ("partial_need", .object(partials)), ("last_cleared_ts", .null))
+            ("partial_need", .object(partials)), ("last_cleared_ts", .null),
+            ("waiting_for_schema", .integer(Int64(status.waitingVersions))))
     }
 }

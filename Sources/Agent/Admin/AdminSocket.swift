@@ -8,16 +8,18 @@ import ServiceLifecycle
 public final class AdminSocket: Service {
     public let path: String
     private let service: AdminService
+    private let snapshots: AdminSnapshots?
     private let logger: Logger
     private let listening = Announcement<Bool>()
     private let registry = ConnectionRegistry()
 
+    /// - Parameter databasePath: the database that snapshots are taken of; nil: none are.
     public init(
-        path: String, backend: any AgentBackend, log: AgentLog, schemaPaths: [String], allowDestructiveSchema: Bool = false,
-        cluster: UInt16,
-        logger: Logger
+        path: String, backend: any AgentBackend, log: AgentLog, databasePath: String? = nil, schemaPaths: [String],
+        allowDestructiveSchema: Bool = false, cluster: UInt16, logger: Logger
     ) {
         self.path = path
+        snapshots = databasePath.map { AdminSnapshots(database: $0) }
         self.logger = logger
         service = AdminService(
             backend: backend, log: log, schemaPaths: schemaPaths, allowDestructiveSchema: allowDestructiveSchema, cluster: cluster)
@@ -72,6 +74,11 @@ public final class AdminSocket: Service {
                     decoder.append(buffer.readableBytesView)
                     do {
                         while let frame = try decoder.next() {
+                            if let snapshots, (try? AdminCommand(json: frame)) == .snapshot {
+                                let last = try await snapshots.answer { try await outbound.write(ByteBuffer(bytes: AdminFrame.encode($0))) }
+                                try await outbound.write(ByteBuffer(bytes: AdminFrame.encode(last.json())))
+                                continue
+                            }
                             for response in await service.answer(frame) {
                                 let bytes = try AdminFrame.encode(response.json(timestamp: timestampNow()))
                                 try await outbound.write(ByteBuffer(bytes: bytes))

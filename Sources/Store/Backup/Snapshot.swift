@@ -142,10 +142,22 @@ public final class SnapshotSink {
     /// True when all bytes have come.
     public var isWhole: Bool { received == byteCount }
 
-    /// The snapshot as a database, once it is whole and what its source made.
-    func database() throws(BackupError) -> Connection {
+    /// Throws `BackupError.damaged` unless all bytes have come and are what the source made.
+    public func checkWhole() throws(BackupError) {
         guard isWhole else { throw .damaged(reason: "\(received) of \(byteCount) bytes came") }
         guard sum.finish() == fingerprint else { throw .damaged(reason: "its bytes are others than those that were sent") }
+    }
+
+    /// Gives the file its final name, durably, once it is whole. An existing file is never replaced.
+    public func save(as name: String) throws(BackupError) {
+        try checkWhole()
+        guard let path else { preconditionFailure("a snapshot in memory has no file") }
+        try CopyFile.rename(path, to: name, replacing: false)
+    }
+
+    /// The snapshot as a database, once it is whole and what its source made.
+    func database() throws(BackupError) -> Connection {
+        try checkWhole()
         do throws(StoreError) {
             if let path { return try Connection(.file(path), readOnly: false, userStatementLimit: 0) }
             return try Connection.deserialized(memory)

@@ -33,9 +33,14 @@ public enum DatabaseCheck {
         defer { connection.close() }
         try connection.execute("PRAGMA query_only = ON")
         try connection.execute("BEGIN")
-        guard try connection.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '__patina_meta'") > 0 else {
-            throw .corrupt(message: "\(path): this is a SQLite database, but none of Patina's")
+        let isOurs: Bool
+        do throws(StoreError) {
+            isOurs = try connection.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '__patina_meta'") > 0
+        } catch {
+            // A log that does not belong to it may have made it unreadable.
+            throw try logDamage(path, connection).map { .corrupt(message: "\(path): \($0.description)") } ?? error
         }
+        guard isOurs else { throw .corrupt(message: "\(path): this is a SQLite database, but none of Patina's") }
         guard let format = try Bookkeeping.readMeta(connection, "format"), let site = try Bookkeeping.readMeta(connection, "site"),
             let generation = try Bookkeeping.readMeta(connection, "generation")
         else { throw .corrupt(message: "\(path): the database has lost its identity (a row of __patina_meta is missing)") }
@@ -66,6 +71,7 @@ public enum DatabaseCheck {
             // What was found before goes with it.
             outcome.violations = verifier.violations + ["\(message); what lies behind could not be checked"]
         }
+        if let damage = try logDamage(path, connection) { outcome.violations.insert(damage.description, at: 0) }
         outcome.violations += try rangeViolations(connection, sites)
         outcome.violations += try reservationViolations(path, outcome)
         return outcome
@@ -74,6 +80,11 @@ public enum DatabaseCheck {
     private static func hasLog(_ path: String) -> Bool {
         var status = stat()
         return stat(path + "-wal", &status) == 0 && status.st_size > 0
+    }
+
+    private static func logDamage(_ path: String, _ connection: Connection) throws(StoreError) -> LogDamage? {
+        guard access(ReservationFile.path(of: path), R_OK) == 0 else { return nil }
+        return LogDamage.find(connection, try ReservationFile(database: path, vfs: nil, readOnly: true).readMark())
     }
 
     private static func rangeViolations(_ connection: Connection, _ sites: SiteTable) throws(StoreError) -> [String] {

@@ -45,6 +45,8 @@ public final class Store {
     var reservedVersions: UInt64
     /// The number that the transaction at hand, or the last one, was given.
     var lastVersionTaken: UInt64 = 0
+    /// What was wrong with the write-ahead log when it was opened, and mended: what had been written last is lost, as after a power loss.
+    public let damagedLog: String?
     /// Nil for a database in memory.
     let reservation: ReservationFile?
     private var isCommitting = false
@@ -66,13 +68,16 @@ public final class Store {
         let isEmpty: Bool
         do throws(StoreError) {
             connection.makesGuards = options.guardsTables
+            reservation = options.reservesVersions ? try Self.openReservation(location) : nil
+            let mended = try LogDamage.mend(location, reservation)
+            defer { mended?.1.close() }
+            damagedLog = mended?.0.description
             try Self.configure(connection, location, options)
             try context.install()
             // Connects the savepoint table. Were it connected by the first transaction, one that is interrupted just then would fail
             // with an error of the table's constructor in place of the interruption.
             _ = try connection.prepareUncached(SavepointModule.enlist)
-            if options.leavesCheckpoints { context.watchLog() }
-            reservation = options.reservesVersions ? try Self.openReservation(location) : nil
+            context.watchLog()
             let identity = try Self.openIdentity(connection, options, reservation)
             sites = identity.sites
             ownSite = identity.site
@@ -110,7 +115,7 @@ public final class Store {
 
     deinit { close() }
 
-    private static func openReservation(_ location: StoreLocation) throws(StoreError) -> ReservationFile? {
+    static func openReservation(_ location: StoreLocation) throws(StoreError) -> ReservationFile? {
         switch location {
         case .file(let path): try ReservationFile(database: path, vfs: nil)
         case .virtual(let vfs, let path): try ReservationFile(database: path, vfs: vfs)
@@ -123,6 +128,7 @@ public final class Store {
         guard !isClosed else { return }
         if failure == nil { try? writePostponedRanges() }
         isClosed = true
+        moveLogAtEnd()
         releaseVersions()
         reservation?.close()
         context.phase = .own
@@ -215,6 +221,7 @@ public final class Store {
     func commitWriting() throws(StoreError) {
         try connection.statement(.commit).run()
         pagerVersion = connection.pagerVersion
+        moveLongLog()
     }
 
     /// Somebody else committed, past the guards: what we know from reading earlier may be stale.

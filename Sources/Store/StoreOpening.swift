@@ -16,8 +16,6 @@ extension Store {
             try connection.execute("PRAGMA journal_mode = WAL")
             try connection.execute("PRAGMA journal_size_limit = \(options.logBytes)")
             if case .file = location, !options.simulated { try connection.execute("PRAGMA mmap_size = 8589934592") }
-            // So that small simulated databases meet checkpoints too.
-            if options.simulated { try connection.execute("PRAGMA wal_autocheckpoint = 200") }
             try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
         case .memory:
             try connection.execute("PRAGMA journal_mode = MEMORY")

@@ -40,4 +40,21 @@ struct CrashPointTests {
         let workload = try CrashWorkload(synchronous: .normal, steps: 60, seed: 7)
         #expect(workload.judge(points: 300, promised: .full, seed: 11).contains { $0.contains("durable transactions are lost") })
     }
+
+    @Test("crash points: a log whose bits turned over is mended or refused, and never read beside a database of another time")
+    func damagedLogs() throws {
+        let workload = try CrashWorkload(synchronous: .normal, notedOnly: true, steps: 150, seed: 7)
+        let outcome = workload.judgeDamagedLogs(points: 300, seed: 11)
+        #expect(outcome.violations.isEmpty, "\(outcome.violations.count) violations; first: \(outcome.violations.first ?? "")")
+        // Refused only where the process ended within a checkpoint.
+        #expect(outcome.mended > 3 && outcome.refused > 3, "\(outcome.mended), \(outcome.refused)")
+    }
+
+    @Test("crash points: without marks the checker sees databases of two times")
+    func damagedLogsWithoutMarks() throws {
+        let workload = try CrashWorkload(synchronous: .normal, reserves: false, notedOnly: true, steps: 80, seed: 7)
+        let outcome = workload.judgeDamagedLogs(points: 60, seed: 11)
+        #expect(outcome.refused == 0 && outcome.mended == 0)
+        #expect(outcome.violations.contains { !$0.contains("is given out again") })
+    }
 }

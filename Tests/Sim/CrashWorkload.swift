@@ -22,6 +22,7 @@ struct CrashWorkload {
     private(set) var states: [State] = []
     private let reserves: Bool
     private let joinsLogWrites: Bool
+    private let notedOnly: Bool
     private var random: Random
 
     static let actor = ActorID(high: 1 << 56 | 0x4000, low: 0x8000_0000_0000_0000)
@@ -36,8 +37,13 @@ struct CrashWorkload {
         CREATE TABLE n (id INTEGER PRIMARY KEY, v)
         """
 
-    /// - Parameter joinsLogWrites: the store writes its log by way of a `LogWriterVFS`, as it does to files.
-    init(synchronous: Synchronous, reserves: Bool = true, joinsLogWrites: Bool = false, steps: Int, seed: UInt64) throws {
+    /// - Parameters:
+    ///   - joinsLogWrites: the store writes its log by way of a `LogWriterVFS`, as it does to files.
+    ///   - notedOnly: nobody moves the log but the store, which notes how far.
+    init(
+        synchronous: Synchronous, reserves: Bool = true, joinsLogWrites: Bool = false, notedOnly: Bool = false, steps: Int, seed: UInt64
+    ) throws {
+        self.notedOnly = notedOnly
         self.synchronous = synchronous
         self.joinsLogWrites = joinsLogWrites
         self.reserves = reserves
@@ -86,7 +92,13 @@ struct CrashWorkload {
                 let taken = random.below(2) == 0 ? chunks : Array(chunks.prefix(1))
                 if !taken.isEmpty { _ = store.perform(.apply(chunks: taken, empties: [])) }
             case 2:
-                try store.connection.execute("PRAGMA wal_checkpoint(\(["PASSIVE", "RESTART", "TRUNCATE"][random.below(3)]))")
+                // Also by a program that notes nothing.
+                let kind = ["PASSIVE", "RESTART", "TRUNCATE"][random.below(3)]
+                if kind == "PASSIVE" || notedOnly {
+                    _ = try store.finishCheckpoint()
+                } else {
+                    try store.connection.execute("PRAGMA wal_checkpoint(\(kind))")
+                }
             case 3:
                 _ = store.perform(
                     .apply(chunks: [], empties: [EmptyVersions(actor: Self.peer, versions: UInt64(step + 900)...UInt64(step + 900))]))
@@ -156,6 +168,44 @@ struct CrashWorkload {
             }
         }
         return violations
+    }
+
+    /// Ends the process at points of the run, and more often where a mark was written, turns bits of its log over, and opens what is left:
+    /// it must be refused by name, or be sound.
+    /// Returns how often it was refused and mended, and what was wrong.
+    func judgeDamagedLogs(points: Int, seed: UInt64) -> (refused: Int, mended: Int, violations: [String]) {
+        var violations: [String] = []
+        var random = Random(seed: seed)
+        let disk = Self.disk()
+        var content = DiskContent()
+        var (judged, refused, mended) = (0, 0, 0)
+        for position in 0...operations.count {
+            if position > 0 { content.apply(operations[position - 1]) }
+            // The mark was just written: pages are moved next, or all of them were, and the next commit begins the log anew.
+            if position > 0, case .write("db.reservation", _, at: 8_192) = operations[position - 1] { judged -= 2 }
+            let due = points * (position + 1) / (operations.count + 1)
+            while judged < due {
+                judged += 1
+                disk.replaceAll(with: content.after(.nothing, using: &random))
+                for _ in 0...random.below(2) { _ = disk.flipBit(in: "db-wal") }
+                do {
+                    let store = try open(disk)
+                    if store.damagedLog != nil { mended += 1 }
+                    disk.endProcess()
+                    store.close()
+                } catch {
+                    if "\(error)".contains("the write-ahead log is damaged") {
+                        refused += 1
+                        continue
+                    }
+                }
+                // Opened once more, so that what the first one did about it is judged as well.
+                if let problem = judge(disk, position: position, durable: 0) {
+                    violations.append("after \(position) of \(operations.count) operations: \(problem)")
+                }
+            }
+        }
+        return (refused, mended, violations)
     }
 
     /// Judges what is on the disk. States up to the operation `durable` must be there, later ones may.

@@ -102,10 +102,6 @@ def declared_seeds(workspace, scenario):
     return [int(seed) for seed in listed[1].split(",")][:10] if listed else [1]
 
 
-# Failures that are known and not mended, as `results/testbed.md` says: a log whose bits turned over leaves a row without its clock.
-OPEN = {("bit-flip-log", 4)}
-
-
 def test_declared_seeds(workspace):
     """Every scenario holds with the first ten of the seeds that it names, and fails with them where it must; what must happen in one does."""
     def one(scenario):
@@ -114,8 +110,6 @@ def test_declared_seeds(workspace):
         seeds = declared_seeds(workspace, scenario)
         missing = None
         for seed in seeds[:3] if "negative" in scenario.parts else seeds:
-            if (scenario.stem, seed) in OPEN:
-                continue
             value = report(workspace, scenario, "--seed", str(seed))
             wrong = [each["name"] for each in value["checks"] if not each["valid"]]
             check_equal(value["valid"], fails == must_be_missing, f"{scenario} with seed {seed}: valid; violated: {wrong}")

@@ -129,6 +129,7 @@ public final class NodeRuntime: Sendable {
                 driver.start(start)
                 if !adopted.isEmpty { driver.transactionCommitted(adopted) }
             }.get()
+            if let damage = opened.damagedLog { logger.warning("the database was mended", metadata: ["reason": "\(damage)"]) }
             let checkpoints = opened.startCheckpoints(configuration, logger: logger, fatal: fatal, driver: driver)
             logger.info(
                 "node is running",

@@ -7,7 +7,11 @@ import PatinaStore
 /// A reader that holds an old snapshot keeps the log from beginning anew: pages that it may still need stay, the log grows, and reading
 /// becomes slower, but nobody waits. It is warned of, and what grew is cut off once the reader is gone.
 final class CheckpointThread: Sendable {
-    private enum Request: Sendable { case idle, wanted, stop }
+    private enum Request: Sendable {
+        case idle, wanted, stop
+        /// The writer does the rest. Nothing is moved here meanwhile, or the two would be in each other's way.
+        case leftToWriter
+    }
 
     private let request = Monitor(Request.idle)
     private let stopped = OneShot<Void>()
@@ -25,7 +29,7 @@ final class CheckpointThread: Sendable {
             while true {
                 let isWanted = request.wait { request -> Bool? in
                     switch request {
-                    case .idle: return nil
+                    case .idle, .leftToWriter: return nil
                     case .wanted:
                         request = .idle
                         return true
@@ -35,9 +39,9 @@ final class CheckpointThread: Sendable {
                 guard isWanted else { break }
                 do throws(StoreError) {
                     let outcome = try checkpointer.run()
-                    if outcome.waitingPages <= Store.ownCheckpointPages {
+                    if outcome.isLeftToWriter {
                         warnedPages = Int(warningBytes / Self.pageBytes)
-                        finish()
+                        if outcome.waitingPages > 0, leaveToWriter() { finish() }
                     } else if outcome.logPages >= warnedPages {
                         logger.warning(
                             "the write-ahead log grows, because a program reads the database for a long time",
@@ -64,9 +68,39 @@ final class CheckpointThread: Sendable {
         }
     }
 
+    /// The writer has done the rest, or will not.
+    func finished() {
+        request.withLock { request in
+            if request == .leftToWriter { request = .idle }
+        }
+    }
+
+    /// False when this thread is to end.
+    private func leaveToWriter() -> Bool {
+        request.withLock { request in
+            if request == .stop { return false }
+            request = .leftToWriter
+            return true
+        }
+    }
+
     /// False when a checkpoint took longer than `duration`; it then ends later.
     func close(atMost duration: Duration) async -> Bool {
         request.withLockBroadcasting { $0 = .stop }
         return await stopped.wait(atMost: duration) != nil
+    }
+}
+
+/// When the writer asks for a checkpoint: when the log has become long, and again each time that it has grown by a part of that, because a
+/// reader or a slow disk held the last one back.
+struct LogGrowth: Sendable {
+    private var next = Store.checkpointPages
+
+    /// - Parameter pages: of the log, after the last commit.
+    mutating func needsCheckpoint(pages: Int) -> Bool {
+        if pages < Store.checkpointPages { next = Store.checkpointPages }
+        guard pages >= next else { return false }
+        next = pages + Store.checkpointPages / 4
+        return true
     }
 }

@@ -56,6 +56,8 @@ final class WriterThread: Sendable {
         var readerInterrupters: [Interrupter]
         /// The connection of the thread that moves the write-ahead log; nil when there is none.
         var checkpointer: Handover<Checkpointer>?
+        /// `Store.damagedLog`
+        var damagedLog: String?
     }
 
     private let state: Monitor<State>
@@ -112,7 +114,7 @@ final class WriterThread: Sendable {
     private func describe(_ store: Store, readerCount: Int) throws(StoreError) -> Opened {
         var opened = Opened(
             writer: self, actor: store.actor, generation: store.generation, ledger: store.ledger, members: try store.members(),
-            readers: [], readerInterrupters: [])
+            readers: [], readerInterrupters: [], damagedLog: store.damagedLog)
         for _ in 0..<readerCount {
             let reader = try store.makeReader()
             opened.readerInterrupters.append(reader.interrupter)
@@ -126,6 +128,7 @@ final class WriterThread: Sendable {
 
     private func run(_ store: Store) {
         var plan = MaintenancePlan(maintenance, now: .now)
+        var log = LogGrowth()
         var waitingVersions = 0
         while true {
             if store.waitingVersions != waitingVersions {
@@ -137,7 +140,9 @@ final class WriterThread: Sendable {
             case .job(let job):
                 run(job, store)
                 finishJob()
-            case .finishCheckpoint: measured("a checkpoint") { () throws(StoreError) in _ = try store.finishCheckpoint() }
+            case .finishCheckpoint:
+                measured("a checkpoint") { () throws(StoreError) in _ = try store.finishCheckpoint() }
+                state.withLock { $0.maintenance }?.checkpoints.finished()
             case .maintenance: maintain(&plan, store)
             case .stop:
                 store.close()
@@ -145,7 +150,7 @@ final class WriterThread: Sendable {
                 return
             }
             if let failure = store.failure { fatal.complete(failure) }
-            if store.logPages >= Store.checkpointPages { state.withLock { $0.maintenance }?.checkpoints.want() }
+            if log.needsCheckpoint(pages: store.logPages) { state.withLock { $0.maintenance }?.checkpoints.want() }
         }
     }
 

@@ -22,7 +22,7 @@ final class CaptureContext {
     private(set) var compiledUpdates: [(table: String, column: String)] = []
     /// Of the statement that runs; nil: any column may change.
     var updates: UpdatedColumns?
-    /// Pages in the write-ahead log after the last commit, once `watchLog` was called.
+    /// Pages in the write-ahead log after the last commit that wrote any, once `watchLog` was called.
     private(set) var logPages = 0
 
     private let connection: OpaquePointer
@@ -141,6 +141,9 @@ final class CaptureContext {
                 return SQLITE_OK
             }, Unmanaged.passUnretained(self).toOpaque())
     }
+
+    /// What the last commit left in the log was seen to.
+    func forgetLog() { logPages = 0 }
 
     /// Switches the preupdate hook. It is off while clocks are written or rows merged, where it would only cost time.
     func setCapturing(_ isOn: Bool) {

@@ -4,7 +4,7 @@ import PatinaProtocol
 /// The file that holds the reservation, `PATH.reservation` beside the database.
 ///
 /// Two places of one record each, written in turn and synced: a write that power loss cuts short leaves the other place, which held
-/// until then. All access goes through the VFS of the database, so that a simulated disk has it too.
+/// until then. A third place has the `LogMark`. All access goes through the VFS of the database, so that a simulated disk has it too.
 final class ReservationFile {
     /// What the file says.
     struct Content: Hashable {
@@ -22,10 +22,13 @@ final class ReservationFile {
     private var serial: UInt64 = 0
     /// What was there when the file was opened; nil when it was new or empty.
     private(set) var found: Content?
+    /// The file is long enough for a mark.
+    private var hasMarkPlace = false
 
     /// A place is a page of its own, so that no write touches both.
     private static let placeDistance: Int64 = 4_096
     private static let recordBytes = 72
+    private static let markPlace = 2 * placeDistance
     /// SQLITE_IOERR_SHORT_READ, a macro that Swift does not see: the file ends earlier, the rest reads as zeros.
     private static let shortRead = SQLITE_IOERR | 2 << 8
     private static let magic: UInt64 = 0x7061_7469_6E61_5231
@@ -90,6 +93,7 @@ final class ReservationFile {
         let code = handle.pointee.pMethods.pointee.xFileSize(handle, &size)
         guard code == SQLITE_OK else { throw failed(code, "read") }
         guard size > 0 else { return nil }
+        hasMarkPlace = size >= Self.markPlace + Int64(LogMark.recordBytes)
         var content = Content(record: nil, isDamaged: false)
         for place in 0..<2 {
             var bytes = [UInt8](repeating: 0, count: Self.recordBytes)
@@ -112,15 +116,45 @@ final class ReservationFile {
     // MARK: Writing
 
     /// Makes the record durable, whatever `synchronous` says.
+    ///
+    /// Room for the mark is made with the first one, so that a full disk cannot refuse it later.
     func write(_ record: VersionReservation) throws(StoreError) {
         let bytes = Self.encode(record, serial: serial + 1)
         let place = Int64((serial + 1) % 2) * Self.placeDistance
-        let methods = handle.pointee.pMethods.pointee
-        let written = bytes.withUnsafeBytes { methods.xWrite(handle, $0.baseAddress, Int32($0.count), place) }
-        guard written == SQLITE_OK else { throw failed(written, "written") }
-        let synced = methods.xSync(handle, SQLITE_SYNC_NORMAL)
-        guard synced == SQLITE_OK else { throw failed(synced, "written") }
+        if !hasMarkPlace { try put([UInt8](repeating: 0, count: LogMark.recordBytes), at: Self.markPlace) }
+        try put(bytes, at: place)
+        try sync()
+        hasMarkPlace = true
         serial += 1
+    }
+
+    private func put(_ bytes: [UInt8], at place: Int64) throws(StoreError) {
+        let code = bytes.withUnsafeBytes { handle.pointee.pMethods.pointee.xWrite(handle, $0.baseAddress, Int32($0.count), place) }
+        guard code == SQLITE_OK else { throw failed(code, "written") }
+    }
+
+    private func sync() throws(StoreError) {
+        let code = handle.pointee.pMethods.pointee.xSync(handle, SQLITE_SYNC_NORMAL)
+        guard code == SQLITE_OK else { throw failed(code, "written") }
+    }
+
+    // MARK: How far the log is moved
+
+    /// The mark as it is in the file, whoever wrote it; nil when there is none, or none that is whole.
+    func readMark() throws(StoreError) -> LogMark? {
+        var bytes = [UInt8](repeating: 0, count: LogMark.recordBytes)
+        let code = bytes.withUnsafeMutableBytes { buffer in
+            handle.pointee.pMethods.pointee.xRead(handle, buffer.baseAddress, Int32(buffer.count), Self.markPlace)
+        }
+        guard code == SQLITE_OK || code == Self.shortRead else { throw failed(code, "read") }
+        return LogMark(bytes)
+    }
+
+    /// - Parameter durably: with a sync; else a power loss may leave the mark that was there before.
+    func write(_ mark: LogMark, durably: Bool) throws(StoreError) {
+        try put(mark.bytes, at: Self.markPlace)
+        hasMarkPlace = true
+        if durably { try sync() }
     }
 
     // MARK: The record: magic, serial, actor, generation, versions, checksum; little endian

@@ -78,4 +78,18 @@ import Testing
         let later = plan.next(now: start + .seconds(60))
         #expect(later == .upkeep)
     }
+
+    @Test("maintenance plan: a long log is asked for once, and again when it has grown by a quarter")
+    func logGrowth() {
+        var log = LogGrowth()
+        let asked = (1...3_000).filter { log.needsCheckpoint(pages: $0) }
+        #expect(asked == Array(stride(from: 1_024, through: 3_000, by: 256)))
+        // It began anew.
+        #expect((1...1_100).filter { log.needsCheckpoint(pages: $0) } == [1_024])
+    }
+
+    @Test("maintenance plan: what the writer moves itself is bounded")
+    func ownPages() {
+        #expect([0, 1_024, 4_096, 8_192, 16_384, 1 << 30].map(Store.ownCheckpointPages(logPages:)) == [128, 128, 128, 256, 512, 512])
+    }
 }

@@ -12,6 +12,8 @@ struct Options {
     var directory = "/tmp"
     /// Size of the database that is opened anew; 0: none, because it takes long to fill.
     var largeGigabytes = 0
+    /// Rows of the database whose writer is held up; 0: that is not measured, because it takes minutes.
+    var holdRows = 0
     /// Only these groups: `write8`, `write8/1000`, `merge2`, `extract8`, `bytes8`, `tables100`, `group-commit`…
     var only: [String] = []
 
@@ -23,6 +25,7 @@ struct Options {
             case "--rows": rows = Int(value).map { max($0, 4_000) } ?? rows
             case "--rounds": rounds = Int(value).map { max($0, 1) } ?? rounds
             case "--large": largeGigabytes = Int(value).map { max($0, 0) } ?? 0
+            case "--holds": holdRows = Int(value).map { max($0, 0) } ?? 0
             case "--directory": directory = value
             case "--only": only = value.split(separator: ",").map(String.init)
             default: Self.fail("unknown option \(option)")
@@ -31,7 +34,9 @@ struct Options {
     }
 
     private static func fail(_ message: String) -> Never {
-        print("\(message)\nusage: StoreBenchmark [--rows N] [--rounds N] [--directory PATH] [--large GIGABYTES] [--only NAME,NAME]")
+        print(
+            "\(message)\nusage: StoreBenchmark [--rows N] [--rounds N] [--directory PATH] [--large GIGABYTES] [--holds ROWS] "
+                + "[--only NAME,NAME]")
         exit(2)
     }
 
@@ -66,6 +71,10 @@ enum StoreBenchmark {
             for synchronous in [Synchronous.full, .normal] {
                 try report { try groups.measure(waiting: waiting, synchronous: synchronous, into: &$0) }
             }
+        }
+        if options.holdRows > 0 {
+            let holds = Holds(directory: directory, options: options)
+            for synchronous in [Synchronous.normal, .full] { try holds.measure(rows: options.holdRows, synchronous: synchronous) }
         }
         if options.largeGigabytes > 0 {
             let large = LargeDatabase(directory: directory)

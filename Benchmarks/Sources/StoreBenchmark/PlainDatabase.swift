@@ -87,6 +87,16 @@ final class PlainDatabase {
         return bytes
     }
 
+    /// Runs one statement without parameters.
+    func execute(_ sql: String) { Self.execute(handle, sql) }
+
+    /// Moves the log into the database. Returns the pages of the log.
+    func checkpoint() -> Int {
+        var pages: Int32 = 0
+        sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_PASSIVE, &pages, nil)
+        return Int(pages)
+    }
+
     func close() {
         for statement in statements + [begin, commit] { sqlite3_finalize(statement) }
         statements = []

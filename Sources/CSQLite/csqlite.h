@@ -6,6 +6,10 @@
 #define SQLITE_ENABLE_PREUPDATE_HOOK 1
 #endif
 #include <sqlite3.h>
+#include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 // Swift cannot call variadic C functions; these are the few that Patina needs.
 
@@ -22,6 +26,16 @@ static inline int patina_sqlite3_db_config_flag(sqlite3 *db, int option, int val
 // SQLITE_TRANSIENT is a function pointer cast that Swift does not import.
 static inline sqlite3_destructor_type patina_sqlite3_transient(void) { return SQLITE_TRANSIENT; }
 
+
+// Pieces of memory of so many bytes and more go back to the system as soon as they are freed. 1 where the C library can do that.
+static inline int patina_return_large_memory(int bytes) {
+#ifdef __GLIBC__
+    return mallopt(M_MMAP_THRESHOLD, bytes);
+#else
+    (void)bytes;
+    return 0;
+#endif
+}
 
 // A virtual table's C part is a struct that begins with sqlite3_vtab; what follows belongs to the module.
 typedef struct patina_savepoint_table {

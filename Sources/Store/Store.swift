@@ -29,6 +29,8 @@ public final class Store {
     var clock: HybridClock
     /// What waits for the schema, equal to what is on disk.
     var waiting = WaitingTotals()
+    /// The persisted members, in ascending order of actor; nil while they are not known.
+    private var savedMembers: [MemberRecord]?
     /// What is in `ledger` and not on disk yet.
     var postponed = PostponedRanges()
     /// What `upkeep` has to do.
@@ -50,6 +52,8 @@ public final class Store {
     /// Nil for a database in memory.
     let reservation: ReservationFile?
     private var isCommitting = false
+    /// Other connections can read beside this one.
+    private var isShared: Bool
     private var dataVersion: Int64
     /// SQLite's count of changes, ours included, after our last commit.
     private var pagerVersion: UInt32 = 0
@@ -94,6 +98,7 @@ public final class Store {
         }
         self.location = location
         self.options = options
+        if case .memory = location { isShared = options.sharesMemory } else { isShared = true }
         self.connection = connection
         self.context = context
         clock = HybridClock()
@@ -149,7 +154,17 @@ public final class Store {
     /// A connection that reads committed data, beside this one.
     public func makeReader() throws(StoreError) -> StoreReader {
         try checkUsable()
+        try shareMemory()
         return try StoreReader(location, options: options)
+    }
+
+    /// Lets others at a database in memory that was this connection's alone.
+    private func shareMemory() throws(StoreError) {
+        guard !isShared else { return }
+        try connection.execute("PRAGMA locking_mode = NORMAL")
+        // The lock goes with the end of the next look at the file.
+        _ = try connection.integer("SELECT count(*) FROM __patina_meta")
+        isShared = true
     }
 
     /// Does what a node asks for. Never throws: what fails is in the result, and in `failure` when it is for good.
@@ -163,13 +178,21 @@ public final class Store {
                 try writePostponedRanges()
                 return try VersionReader(clocks: clocks, limits: options.limits).read(request)
             case .saveMembers(let members):
-                try write { () throws(StoreError) in try Bookkeeping.writeMembers(connection, members) }
+                try save(members)
                 return .savedMembers
             }
         } catch {
             note(error)
             return .failed(reason: error.description)
         }
+    }
+
+    private func save(_ members: [MemberRecord]) throws(StoreError) {
+        let members = members.sorted { $0.actor < $1.actor }
+        let written = savedMembers
+        savedMembers = nil
+        try write { () throws(StoreError) in try Bookkeeping.writeMembers(connection, members, over: written) }
+        savedMembers = members
     }
 
     // MARK: Transactions
@@ -245,6 +268,7 @@ public final class Store {
     }
 
     func reloadMemory() throws(StoreError) {
+        savedMembers = nil
         try sites.reload(connection)
         try reloadLedger()
         if try connection.integer("PRAGMA schema_version") != catalog.schemaVersion { try reloadCatalog() }

@@ -19,6 +19,7 @@ extension Store {
             try connection.execute("PRAGMA synchronous = \(options.synchronous.rawValue)")
         case .memory:
             try connection.execute("PRAGMA journal_mode = MEMORY")
+            if !options.sharesMemory { try connection.execute("PRAGMA locking_mode = EXCLUSIVE") }
         }
         try connection.execute("PRAGMA cache_size = -\(options.simulated ? 32 : options.cacheKiB)")
         try connection.execute("PRAGMA temp_store = MEMORY")

@@ -53,6 +53,10 @@ public struct StoreOptions: Sendable {
     /// The database was begun as a copy of this template, so that its tables need not be examined again. For databases in memory only.
     public var template: StoreTemplate?
 
+    /// Others may open a database in memory at any time. False: not before `Store.makeReader`; until then its transactions take no locks
+    /// and do not count in its first page.
+    public var sharesMemory = true
+
     /// A mistake that the simulator's tests ask for, to show that their checkers find it; see `Merge.merge`.
     package var reversesTies = false
     /// For the tests that must see what happens without it: no reservation of version numbers is kept.

@@ -15,6 +15,9 @@ public final class StoreTemplate: Sendable {
     /// SQLite's own counter of schema changes in the image.
     let schemaVersion: Int64
 
+    /// The replicated tables, in ascending order.
+    public var tableNames: [String] { tables.map(\.name) }
+
     /// Stands for the actor that each copy gets.
     private static let nobody = ActorID(high: 0, low: 0)
 

@@ -28,6 +28,33 @@ import Testing
         #expect(heap.pop() == nil)
     }
 
+    @Test("heap: entries of the present tick, of the ring and far behind it come out in one order (8 seeds)", arguments: 1...8)
+    func spans(seed: Int) {
+        var random = Random(seed: UInt64(seed))
+        var heap = EventHeap<Int>()
+        var model: [(time: Int64, payload: Int)] = []
+        var now: Int64 = 0
+        for payload in 0..<1_000 {
+            // From the same instant to minutes later, by powers of four; now and then even before what came out last.
+            let reach = Int64(1) << (2 * Int64(random.below(20)))
+            let time = random.below(50) == 0 ? now - Int64(random.below(1_000)) : now + Int64(random.below(UInt64(reach)))
+            heap.push(payload, at: time)
+            let position = model.firstIndex { $0.time > time } ?? model.count
+            model.insert((time, payload), at: position)
+            #expect(heap.count == model.count)
+            // Empty now and then.
+            let leaving = payload % 250 == 249 ? model.count : random.below(3)
+            for _ in 0..<min(leaving, model.count) {
+                let expected = model.removeFirst()
+                #expect(heap.firstTime == expected.time)
+                let (time, value) = heap.pop() ?? (-1, -1)
+                #expect(time == expected.time && value == expected.payload)
+                now = max(now, time)
+            }
+        }
+        #expect(!heap.isEmpty || model.isEmpty)
+    }
+
     @Test("heap: entries that are added while others leave keep their order")
     func interleaved() {
         var random = Random(seed: 9)

@@ -52,6 +52,8 @@ import Testing
     func foreignHand() throws {
         let simulation = Simulation(scenario: try Sample.scenario(adding: Self.conflicts), seed: 1)
         simulation.advance(to: .zero + .seconds(19))
+        // Now others get at the database.
+        try #require(simulation.hosts[1].process).store.makeReader().close()
         var database: OpaquePointer?
         let name = "file:/\(simulation.hosts[1].storeName)?vfs=memdb"
         try #require(sqlite3_open_v2(name, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, nil) == SQLITE_OK)

@@ -44,7 +44,8 @@ import Testing
         let scenario = try Sample.scenario(adding: "[[check]]\nalways = \"bookkeeping-matches-rows\"\n")
         let simulation = Simulation(scenario: scenario, seed: 1)
         simulation.advance(to: .zero + .seconds(16))
-        // A foreign hand: the row goes, its bookkeeping stays.
+        // A foreign hand, which gets at the database from now on: the row goes, its bookkeeping stays.
+        try #require(simulation.hosts[1].process).store.makeReader().close()
         var database: OpaquePointer?
         let name = "file:/\(simulation.hosts[1].storeName)?vfs=memdb"
         try #require(sqlite3_open_v2(name, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_URI, nil) == SQLITE_OK)

@@ -306,6 +306,18 @@ struct ApplyTests {
         #expect(store.perform(.saveMembers([members[1]])) == .savedMembers)
         #expect(store.perform(.saveMembers(members.reversed())) == .savedMembers)
         #expect(try store.members() == members)
+        // Only what differs is written: some go, some come, one has another generation.
+        var random = Random(seed: 3)
+        for round in 1...40 {
+            let list = (1...12).filter { _ in random.below(2) == 0 }.map { number in
+                MemberRecord(
+                    actor: harness.actor(number), address: Address(ipv4: UInt32(number), port: 1),
+                    generation: UInt64(round / (1 + number % 3)))
+            }
+            #expect(store.perform(.saveMembers(list)) == .savedMembers)
+            #expect(try store.members() == list.sorted { $0.actor < $1.actor })
+        }
+        #expect(store.perform(.saveMembers(members)) == .savedMembers)
         store.close()
         let again = try harness.store()
         defer { again.close() }

@@ -92,6 +92,33 @@ struct StoreTemplateTests {
         try third.expectSound()
     }
 
+    @Test("template: a copy that is its store's alone is so until somebody wants to read beside it; then both go on")
+    func readBeside() throws {
+        let template = try template()
+        var alone = options(1, template)
+        alone.sharesMemory = false
+        let anchor = try MemoryAnchor(name: "template-beside", template: template)
+        defer { anchor.close() }
+        let store = try Store(.memory(name: "template-beside"), options: alone)
+        defer { store.close() }
+        try store.run("INSERT INTO t (id, w) VALUES (1, 2)")
+        // Nobody else gets in.
+        #expect(throws: StoreError.self) {
+            let stranger = try StoreReader(.memory(name: "template-beside"), options: options(1, template))
+            _ = try stranger.prepare(Statement("SELECT w FROM t")).next()
+        }
+        let reader = try store.makeReader()
+        defer { reader.close() }
+        for number in 2...4 {
+            #expect(try reader.prepare(Statement("SELECT count(*) FROM t")).next() == [.integer(Int64(number - 1))])
+            try store.run("INSERT INTO t (id, w) VALUES (\(number), 2)")
+        }
+        let other = try store.makeReader()
+        defer { other.close() }
+        #expect(try other.prepare(Statement("SELECT count(*) FROM t")).next() == [.integer(4)])
+        try store.expectSound()
+    }
+
     @Test("template: a schema that a store refuses is refused")
     func refusesSchema() {
         #expect(throws: StoreError.self) { try StoreTemplate([SchemaFile(path: "schema.sql", text: "CREATE TABLE t (id)")]) }

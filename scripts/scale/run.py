@@ -11,16 +11,11 @@ import tempfile
 import time
 
 
-# The tables of members grow at each of thousands of nodes at once. Arrays from this many bytes on get pages of their own, which go back to the
-# system when an array has moved; otherwise glibc raises the bound by itself and keeps the holes.
-ENVIRONMENT = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-
-
 def simulate(patina, root, scenario, options):
     """One run: its report, wall and CPU seconds, and the most memory that it had, in MiB."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen([patina, "sim", "run", scenario, *options, "--json"], cwd=root, stdout=output, env=ENVIRONMENT)
+        process = subprocess.Popen([patina, "sim", "run", scenario, *options, "--json"], cwd=root, stdout=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.monotonic() - started

@@ -32,9 +32,9 @@ public struct Fingerprint: Hashable, Sendable, CustomStringConvertible {
 
     /// An incremental hash over words and bytes: two lanes of multiply and rotate, mixed at the end.
     public struct Hasher: Sendable {
-        private var first: UInt64
-        private var second: UInt64
-        private var length: UInt64 = 0
+        @usableFromInline var first: UInt64
+        @usableFromInline var second: UInt64
+        @usableFromInline var length: UInt64 = 0
 
         public init(seed: UInt64 = 0) {
             first = seed ^ 0x6A09_E667_F3BC_C908
@@ -44,7 +44,7 @@ public struct Fingerprint: Hashable, Sendable, CustomStringConvertible {
         @inlinable
         public mutating func combine(_ word: UInt64) { absorb(word) }
 
-        @usableFromInline
+        @inlinable @inline(__always)
         mutating func absorb(_ word: UInt64) {
             first = (first ^ word).rotated(by: 27) &* 0x9E37_79B9_7F4A_7C15 &+ second
             second = (second &+ word).rotated(by: 33) &* 0xC2B2_AE3D_27D4_EB4F ^ first

@@ -35,13 +35,22 @@ public struct Instant: Hashable, Sendable, Comparable, CustomStringConvertible {
 }
 
 extension Duration {
-    /// Whole nanoseconds, saturating at about 292 years.
+    /// Whole nanoseconds, saturating at about 292 years. Without `components`, whose 128-bit division a simulation notices.
     public var nanoseconds: Int64 {
+        let (high, low) = (Int64(truncatingIfNeeded: attoseconds >> 64), UInt64(truncatingIfNeeded: attoseconds))
+        if high == 0 { return Int64(low / 1_000_000_000) }
+        if high > 0 {
+            guard high < 1_000_000_000 else { return .max }
+            return Int64(clamping: (1_000_000_000 as UInt64).dividingFullWidth((UInt64(high), low)).quotient)
+        }
         let (seconds, attoseconds) = components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, carry) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
-        return overflow || carry ? (seconds < 0 ? .min : .max) : sum
+        return overflow || carry ? .min : sum
     }
+
+    /// As the standard library's, without a call for each 128-bit multiplication; this cannot overflow.
+    public static func nanoseconds(_ count: Int64) -> Duration { Duration(attoseconds: Int128(count) &* 1_000_000_000) }
 
     /// Whole milliseconds, rounded towards zero.
     public var milliseconds: Int64 { nanoseconds / 1_000_000 }

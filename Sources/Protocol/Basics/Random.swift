@@ -85,6 +85,7 @@ func mixed(_ word: UInt64) -> UInt64 {
 }
 
 extension UInt64 {
-    @inlinable
-    func rotated(by bits: UInt64) -> UInt64 { self << bits | self >> (64 - bits) }
+    /// - Parameter bits: 1 to 63.
+    @inlinable @inline(__always)
+    func rotated(by bits: UInt64) -> UInt64 { self &<< bits | self &>> (64 &- bits) }
 }

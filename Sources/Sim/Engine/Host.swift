@@ -8,7 +8,7 @@ final class VirtualClock: @unchecked Sendable {
     /// Where the wall clocks of all runs begin: 2026-01-01T00:00:00Z.
     static let epochNanoseconds: Int64 = 1_767_225_600_000_000_000
 
-    var now = Instant.zero
+    @exclusivity(unchecked) var now = Instant.zero
 }
 
 /// A simulated machine: it outlives the processes that run on it, and so does its disk.
@@ -26,8 +26,8 @@ final class Host {
     let startAt: Instant
 
     /// Counts the processes of this machine; those of one that has ended are stale. 0 before the first.
-    var life = 0
-    var process: Process?
+    @exclusivity(unchecked) var life = 0
+    @exclusivity(unchecked) var process: Process?
     /// When the present process was started.
     var upSince = Instant.zero
     /// Crash faults that hold the machine down at present.
@@ -72,7 +72,7 @@ final class Host {
     /// Draws the disk's latencies.
     var diskRandom: Random
     /// Draws the times of the transport.
-    private var transportRandom: Random
+    @exclusivity(unchecked) private var transportRandom: Random
     let nodeRandom: Random
 
     var sessions: [SessionID: SessionEnd] = [:]
@@ -127,7 +127,7 @@ final class Host {
 
 /// A running process: a node and its store.
 final class Process {
-    var node: Node
+    @exclusivity(unchecked) var node: Node
     let store: Store
 
     init(node: consuming Node, store: Store) {

@@ -23,6 +23,7 @@ extension Simulation {
     /// The empty database that those in memory begin as.
     func storeTemplate() throws(StoreError) -> StoreTemplate {
         if let template { return template }
+        if let probe = scenario.probe, probe.schema == scenario.schema { return probe.template }
         let made = try StoreTemplate(scenario.schema)
         template = made
         return made

@@ -19,6 +19,7 @@ extension Simulation {
         do throws(StoreError) {
             if !scenario.hasDisks {
                 options.guardsTables = false
+                options.sharesMemory = mutant == .foreignHand
                 options.template = try storeTemplate()
             }
             let store = try Store(try storeLocation(of: host), options: options)

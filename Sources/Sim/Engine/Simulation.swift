@@ -4,19 +4,22 @@ import PatinaStore
 
 /// One run of a scenario: a whole cluster in one thread and in virtual time. The same scenario and seed give the same run, event for
 /// event, in every process and build; `docs/determinism.md` says what that rests on.
+///
+/// What every event touches is not checked for overlapping accesses while it runs: one thread has it, nothing calls back into it, and the
+/// checks took a twentieth of a run.
 public final class Simulation {
     let scenario: Scenario
     let seed: UInt64
     let clock = VirtualClock()
-    var heap = EventHeap<Happening>()
-    var network: Network
-    var hosts: [Host] = []
+    @exclusivity(unchecked) var heap = EventHeap<Happening>()
+    @exclusivity(unchecked) var network: Network
+    @exclusivity(unchecked) var hosts: [Host] = []
     /// Numbers of hosts by identity.
     var hostOf: [ActorID: Int] = [:]
     let faults: FaultPlan
     var workloads: WorkloadPlan
-    var trace = TraceHash()
-    var metrics: RunMetrics
+    @exclusivity(unchecked) var trace = TraceHash()
+    @exclusivity(unchecked) var metrics: RunMetrics
     var checks: CheckBoard
     var acknowledged = AcknowledgedWrites()
     var oracle = OracleLog()
@@ -26,18 +29,18 @@ public final class Simulation {
     var versions = VersionRegister()
     /// Copies of disks for faults that put them back, by the mark of the fault and by node.
     var backups: [UInt64: [Int: OrderedDictionary<String, [UInt8]>]] = [:]
-    var connections: [Connection] = []
-    var sessions = SessionTable()
+    @exclusivity(unchecked) var connections: [Connection] = []
+    @exclusivity(unchecked) var sessions = SessionTable()
     /// Seeds the cuts of session bytes.
     let cutSeed: UInt64
     /// Used again and again for what a node wants.
-    var effects = Effects()
+    @exclusivity(unchecked) var effects = Effects()
     /// Events that nodes have handled.
-    var events: UInt64 = 0
+    @exclusivity(unchecked) var events: UInt64 = 0
     /// Times that something went wrong with a store that no scenario asked for.
     var storeFailures: [String] = []
     /// Machines that stand still, are slow, or have not caught up since.
-    var hinderedHosts = 0
+    @exclusivity(unchecked) var hinderedHosts = 0
     /// Faults that are active at present, and when the last one ended.
     var activeFaults = 0
     var lastFaultEnd = Instant(nanoseconds: -1)

@@ -171,14 +171,15 @@ extension LinkModel {
         guard loss > 0 || corrupt > 0 || bursts != nil else { return arrival }
         var outstanding = max(1, (bytes + LinkModel.packetBytes - 1) / LinkModel.packetBytes)
         var delay: Duration = .zero
-        var timeout = retransmissionTimeout
+        var timeout: Duration?
         for _ in 0..<LinkModel.rounds {
             var lost = 0
             for _ in 0..<outstanding where isPacketLost(&state) { lost += 1 }
             if lost == 0 { return arrival + delay }
             outstanding = lost
-            delay += timeout
-            timeout = timeout * 2
+            let wait = timeout ?? retransmissionTimeout
+            delay += wait
+            timeout = wait * 2
         }
         return nil
     }

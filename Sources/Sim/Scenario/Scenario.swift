@@ -34,6 +34,8 @@ public struct Scenario: Hashable, Sendable {
     public internal(set) var tables: [TableShape]
     /// The file as it was named, for messages. Not part of the hash.
     public var file: String
+    /// What is known of the schema from reading it; of no use once `schema` has changed.
+    var probe: SchemaProbe?
 
     public enum Seeds: Hashable, Sendable {
         case range(from: UInt64, count: Int)

@@ -87,11 +87,13 @@ struct ScenarioReader {
         let overrides = try readNodeOverrides(node)
         var workloads = try readWorkloads()
         let schema = try readSchema(for: workloads)
-        let tables = try readTables(schema, faults, &workloads)
+        var probes: [SchemaProbe] = []
+        let tables = try readTables(schema, faults, &workloads, &probes)
         let scenario = Scenario(
             name: name, about: about, duration: run.duration, warmup: run.warmup, drain: run.drain, seeds: run.seeds, topology: topology,
             links: links, node: node, nodeOverrides: overrides, schema: schema, workloads: workloads, faults: faults,
-            checks: try readChecks(), chaos: try readChaos(), swarm: try readSwarm(), tables: tables, file: source.file)
+            checks: try readChecks(), chaos: try readChaos(), swarm: try readSwarm(), tables: tables, file: source.file,
+            probe: probes.first { $0.schema == schema })
         try validate(scenario)
         try validateTogether(scenario)
         return scenario
@@ -174,7 +176,7 @@ struct ScenarioReader {
 
     /// Asks SQLite for the tables that workloads write: one shape for each table and schema that it is taken from.
     private func readTables(
-        _ schema: [SchemaFile], _ faults: [Fault], _ workloads: inout [Workload]
+        _ schema: [SchemaFile], _ faults: [Fault], _ workloads: inout [Workload], _ probes: inout [SchemaProbe]
     ) throws(ScenarioError) -> [TableShape] {
         var shapes: [TableShape] = []
         for index in workloads.indices {
@@ -186,7 +188,7 @@ struct ScenarioReader {
                     throw source.error(at: path + [.key("schema")], "there is no fault \"\(id)\" of kind \"schema-change\"")
                 }
             }
-            let shape = try readShape(of: workloads[index].table, files, at: path)
+            let shape = try readShape(of: workloads[index].table, files, at: path, &probes)
             if let known = shapes.firstIndex(of: shape) {
                 workloads[index].shape = known
             } else {
@@ -195,17 +197,26 @@ struct ScenarioReader {
             }
         }
         for fault in faults where !fault.schemaFiles.isEmpty {
-            do throws(StoreError) { _ = try SchemaProbe(fault.schemaFiles) } catch {
+            do throws(StoreError) { _ = try probe(fault.schemaFiles, &probes) } catch {
                 throw top.error("fault", "the schema of fault \"\(fault.id)\" is refused: \(error)")
             }
         }
         return shapes
     }
 
-    private func readShape(of table: String, _ schema: [SchemaFile], at path: [PathStep]) throws(ScenarioError) -> TableShape {
+    /// Each schema is probed once.
+    private func probe(_ schema: [SchemaFile], _ probes: inout [SchemaProbe]) throws(StoreError) -> SchemaProbe {
+        if let known = probes.first(where: { $0.schema == schema }) { return known }
+        probes.append(try SchemaProbe(schema))
+        return probes[probes.count - 1]
+    }
+
+    private func readShape(
+        of table: String, _ schema: [SchemaFile], at path: [PathStep], _ probes: inout [SchemaProbe]
+    ) throws(ScenarioError) -> TableShape {
         let probe: SchemaProbe
         do throws(StoreError) {
-            probe = try SchemaProbe(schema)
+            probe = try self.probe(schema, &probes)
         } catch {
             throw top.error("schema", "the schema is refused: \(error)")
         }

@@ -3,32 +3,23 @@ import PatinaProtocol
 import PatinaStore
 
 /// Finds out whether a store takes a schema, and what SQLite makes of its tables.
-struct SchemaProbe {
+struct SchemaProbe: Sendable {
+    let schema: [SchemaFile]
+    /// What the store made of the schema, which has rules of its own about what a replicated table may be.
+    let template: StoreTemplate
     /// The tables of the schema, sorted.
     let tables: [String]
     private let shapes: [TableShape]
 
     init(_ schema: [SchemaFile]) throws(StoreError) {
-        tables = try Self.apply(schema)
+        self.schema = schema
+        template = try StoreTemplate(schema)
+        tables = template.tableNames
         shapes = try Self.examine(schema, tables)
     }
 
     /// Nil when there is no such table.
     func shape(of table: String) -> TableShape? { shapes.first { $0.name == table } }
-
-    /// Applies the schema to a store, which has rules of its own about what a replicated table may be.
-    private static func apply(_ schema: [SchemaFile]) throws(StoreError) -> [String] {
-        // The address of a byte is unique among the probes of this process.
-        let mark = UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 1)
-        defer { mark.deallocate() }
-        var options = StoreOptions()
-        options.simulated = true
-        options.wallClock = { VirtualClock.epochNanoseconds }
-        options.identity = ActorID(high: 0, low: 1)
-        let store = try Store(.memory(name: "probe-" + String(UInt(bitPattern: mark), radix: 16)), options: options)
-        defer { store.close() }
-        return try store.applySchema(schema).createdTables
-    }
 
     /// Asks a plain database with the same tables for their columns.
     private static func examine(_ schema: [SchemaFile], _ tables: [String]) throws(StoreError) -> [TableShape] {
@@ -63,4 +54,10 @@ struct SchemaProbe {
     private static func text(_ statement: OpaquePointer?, _ column: Int32) -> String {
         sqlite3_column_text(statement, column).map { String(cString: $0) } ?? ""
     }
+}
+
+/// Everything follows from the schema.
+extension SchemaProbe: Hashable {
+    static func == (left: SchemaProbe, right: SchemaProbe) -> Bool { left.schema == right.schema }
+    func hash(into hasher: inout Hasher) { hasher.combine(schema) }
 }

@@ -246,7 +246,7 @@ extension Store {
             if let reason = try whyNotEmpty() { throw StoreError.statementRefused(message: reason, sql: "") }
             try CopyIdentity(connection: copy).remove()
             try CopyIdentity(connection: copy).give(actor, generation: generation, isRestored: false)
-            try Bookkeeping.writeMembers(copy, try Bookkeeping.readMembers(connection))
+            try Bookkeeping.writeMembers(copy, try Bookkeeping.readMembers(connection), over: nil)
             catalog.dropStatements()
             connection.dropStatements()
             try PageCopy(from: copy, to: connection).run()

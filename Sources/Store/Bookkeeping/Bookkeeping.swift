@@ -68,12 +68,12 @@ enum Bookkeeping {
 
     /// Writes the complete range that now holds `version`, in place of the ranges that it swallowed.
     static func writeRange(_ connection: Connection, site: Int, _ range: ClosedRange<UInt64>) throws(StoreError) {
-        let delete = try connection.statement("DELETE FROM __patina_ledger WHERE site = ?1 AND first > ?2 AND first <= ?3")
+        let delete = try connection.statement(.dropRanges)
         try delete.bind(1, site)
         try delete.bind(2, range.lowerBound)
         try delete.bind(3, range.upperBound)
         try delete.run()
-        let insert = try connection.statement("INSERT OR REPLACE INTO __patina_ledger VALUES (?1, ?2, ?3)")
+        let insert = try connection.statement(.putRange)
         try insert.bind(1, site)
         try insert.bind(2, range.lowerBound)
         try insert.bind(3, range.upperBound)
@@ -257,15 +257,29 @@ enum Bookkeeping {
         return members
     }
 
-    static func writeMembers(_ connection: Connection, _ members: [MemberRecord]) throws(StoreError) {
-        try connection.execute("DELETE FROM __patina_members")
-        let statement = try connection.statement("INSERT OR REPLACE INTO __patina_members VALUES (?1, ?2, ?3)")
+    /// Replaces the persisted members.
+    ///
+    /// - Parameter written: those that are known to be persisted, so that only what differs is written; nil: not known. Both lists are
+    ///   in ascending order of actor.
+    static func writeMembers(_ connection: Connection, _ members: [MemberRecord], over written: [MemberRecord]?) throws(StoreError) {
+        if written == nil { try connection.statement("DELETE FROM __patina_members").run() }
+        var former = (written ?? [])[...]
+        let insert = try connection.statement("INSERT OR REPLACE INTO __patina_members VALUES (?1, ?2, ?3)")
         for member in members {
-            try statement.bind(1, blob: member.actor.bytes)
-            try statement.bind(2, text: member.address.description)
-            try statement.bind(3, member.generation)
-            try statement.run()
+            while let first = former.first, first.actor < member.actor { try deleteMember(connection, former.removeFirst().actor) }
+            if former.first?.actor == member.actor, former.removeFirst() == member { continue }
+            try insert.bind(1, blob: member.actor.bytes)
+            try insert.bind(2, text: member.address.description)
+            try insert.bind(3, member.generation)
+            try insert.run()
         }
+        for member in former { try deleteMember(connection, member.actor) }
+    }
+
+    private static func deleteMember(_ connection: Connection, _ actor: ActorID) throws(StoreError) {
+        let statement = try connection.statement("DELETE FROM __patina_members WHERE actor = ?1")
+        try statement.bind(1, blob: actor.bytes)
+        try statement.run()
     }
 }
 

@@ -36,7 +36,7 @@ final class SiteTable {
     func makeOrdinal(of actor: ActorID, _ connection: Connection) throws(StoreError) -> Int {
         if let known = ordinals[actor] { return known }
         guard actors.count < Bookkeeping.siteLimit else { throw .tooLarge(message: "more than \(Bookkeeping.siteLimit) actors") }
-        let statement = try connection.statement("INSERT INTO __patina_sites (ordinal, actor) VALUES (?1, ?2)")
+        let statement = try connection.statement(.addSite)
         try statement.bind(1, actors.count)
         try statement.bind(2, blob: actor.bytes)
         try statement.run()

@@ -7,9 +7,10 @@ final class Connection {
     /// What errors call the database.
     let name: String
     /// Statements of ours, by text.
-    private var internalStatements: [String: PreparedStatement] = [:]
+    @exclusivity(unchecked) private var internalStatements: [String: PreparedStatement] = [:]
     /// Those of every transaction, found without a look at their text.
-    private var frequentStatements: [PreparedStatement?] = Array(repeating: nil, count: FrequentStatement.allCases.count)
+    @exclusivity(unchecked) private var frequentStatements: [PreparedStatement?] = Array(
+        repeating: nil, count: FrequentStatement.allCases.count)
     private var userStatements: StatementCache
     /// Tables get guards against programs that are not us. False where no other program can get at the database.
     var makesGuards = true
@@ -233,7 +234,7 @@ final class Connection {
 
 /// The statements that every transaction runs.
 enum FrequentStatement: Int, CaseIterable {
-    case begin, commit, dataVersion, enlist, insertVersion, replaceVersion
+    case begin, commit, dataVersion, enlist, insertVersion, replaceVersion, dropRanges, putRange, addSite
 
     var sql: String {
         switch self {
@@ -243,6 +244,9 @@ enum FrequentStatement: Int, CaseIterable {
         case .enlist: SavepointModule.enlist
         case .insertVersion: "INSERT OR IGNORE INTO __patina_versions VALUES (?1, ?2, ?3, ?4, ?5)"
         case .replaceVersion: "INSERT OR REPLACE INTO __patina_versions VALUES (?1, ?2, ?3, ?4, ?5)"
+        case .dropRanges: "DELETE FROM __patina_ledger WHERE site = ?1 AND first > ?2 AND first <= ?3"
+        case .putRange: "INSERT OR REPLACE INTO __patina_ledger VALUES (?1, ?2, ?3)"
+        case .addSite: "INSERT INTO __patina_sites (ordinal, actor) VALUES (?1, ?2)"
         }
     }
 }

@@ -150,7 +150,7 @@ final class PreparedStatement {
 
     func text(_ index: Int32) -> String { String(decoding: textBytes(index), as: UTF8.self) }
 
-    private func textBytes(_ index: Int32) -> UnsafeRawBufferPointer {
+    func textBytes(_ index: Int32) -> UnsafeRawBufferPointer {
         let base = sqlite3_column_text(handle, index)
         return UnsafeRawBufferPointer(start: base, count: Int(sqlite3_column_bytes(handle, index)))
     }

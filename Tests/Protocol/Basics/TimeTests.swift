@@ -28,6 +28,21 @@ import Testing
         #expect(Instant(nanoseconds: .min) - last == .nanoseconds(Int64.min))
     }
 
+    @Test("duration: nanoseconds are those of its components, at every size and sign")
+    func nanosecondsOfComponents() {
+        var random = Random(seed: 4)
+        for _ in 0..<2_000 {
+            let seconds = Int64(bitPattern: random.next()) >> Int64(random.below(64))
+            let attoseconds = Int64(random.below(1_000_000_000_000_000_000)) * (seconds < 0 ? -1 : 1)
+            let duration = Duration(secondsComponent: seconds, attosecondsComponent: attoseconds)
+            let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+            let (sum, carry) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
+            #expect(duration.nanoseconds == (overflow || carry ? (seconds < 0 ? .min : .max) : sum))
+            #expect(Duration.nanoseconds(seconds) == .seconds(seconds / 1_000_000_000) + .nanoseconds(Int(seconds % 1_000_000_000)))
+            #expect(Duration.nanoseconds(seconds).nanoseconds == seconds)
+        }
+    }
+
     @Test("duration: whole nanoseconds, saturating")
     func nanoseconds() {
         #expect(Duration.milliseconds(3).nanoseconds == 3_000_000)

@@ -49,58 +49,36 @@ struct Column {
 
 /// A replicated table: what capture, merge and sync need to know of it, and its compiled statements.
 final class Table {
-    /// In key lists. Never reused.
-    let id: Int64
-    let name: String
-    let keying: Keying
-    let keyColumns: [KeyColumn]
-    let columns: [Column]
-    /// The same columns as capture sees them.
-    let keyCapture: [CaptureColumn]
-    let capture: [CaptureColumn]
-    /// The names of the table and of its columns as they travel; the latter also one behind the other.
-    let wireName: [UInt8]
-    let wireColumns: [[UInt8]]
-    let allWireColumns: [UInt8]
-    /// 0, 1, 2… for each column.
-    let columnOrder: [Int]
-    /// Column numbers by name.
-    let columnNumbers: [String: Int]
-    /// The numbers by which clock records know the columns, in the order of `columns`; nil as long as they are the same, which is
-    /// until a column is dropped.
-    let recordNumbers: [Int]?
-    /// Columns by the numbers of clock records; -1 for those that were dropped.
-    let columnsByRecordNumber: [Int]
-    /// A name for the rowid that no column hides. Empty for `packedKey`.
-    let rowidName: String
+    let description: TableDescription
     /// False as long as no row of this table was ever deleted: an insert then need not look for a tombstone.
     var mayHaveTombstones: Bool
     /// What is known of tombstones that were removed; nil until it is read.
     var collected: CollectedTombstones?
     /// The statements of the writing connection; readers make their own.
     let statements: TableStatements
-    let description: TableDescription
 
     init(_ description: TableDescription, mayHaveTombstones: Bool, connection: Connection) {
-        id = description.id
-        name = description.name
-        keying = description.keying
-        keyColumns = description.keyColumns
-        columns = description.columns
-        keyCapture = description.keyCapture
-        capture = description.capture
-        columnNumbers = description.columnNumbers
-        recordNumbers = description.recordNumbers
-        columnsByRecordNumber = description.columnsByRecordNumber
-        rowidName = description.rowidName
-        wireName = description.wireName
-        wireColumns = description.wireColumns
-        allWireColumns = description.allWireColumns
-        columnOrder = description.columnOrder
-        self.mayHaveTombstones = mayHaveTombstones
         self.description = description
+        self.mayHaveTombstones = mayHaveTombstones
         statements = TableStatements(connection: connection, sql: description.sql)
     }
+
+    // What the description says; each is one load.
+    var id: Int64 { description.id }
+    var name: String { description.name }
+    var keying: Keying { description.keying }
+    var keyColumns: [KeyColumn] { description.keyColumns }
+    var columns: [Column] { description.columns }
+    var keyCapture: [CaptureColumn] { description.keyCapture }
+    var capture: [CaptureColumn] { description.capture }
+    var wireName: [UInt8] { description.wireName }
+    var wireColumns: [[UInt8]] { description.wireColumns }
+    var allWireColumns: [UInt8] { description.allWireColumns }
+    var columnOrder: [Int] { description.columnOrder }
+    var columnNumbers: [String: Int] { description.columnNumbers }
+    var recordNumbers: [Int]? { description.recordNumbers }
+    var columnsByRecordNumber: [Int] { description.columnsByRecordNumber }
+    var rowidName: String { description.rowidName }
 
     /// The clock as records have it: by numbers that outlive dropped columns.
     func recorded(_ clock: RowClock) -> RowClock {

@@ -107,6 +107,7 @@ import Testing
             (try Self.scenario(nodes: 65), "--nodes 16"),
             (try Self.scenario(duration: "2h"), "run.duration"),
             (try Self.scenario("[node.disk]\nsimulated = true"), "disk.simulated"),
+            (try Self.scenario("[chaos]\npoints = [\"*\"]"), "[chaos]"),
             (try Self.scenario("[[node.where]]\nselect = \"node:1\"\ntransport.connect_timeout = \"1ms\""), "transport.connect_timeout"),
         ]
         for (scenario, words) in cases {

@@ -84,6 +84,9 @@ struct LivePlan: Sendable {
         guard scenario.duration <= Bounds.duration else {
             throw LiveError("\(file): a live run takes as long as the scenario says, and an hour at most; try --set run.duration=60s")
         }
+        guard !scenario.hasChaos else {
+            throw LiveError("\(file): the live engine cannot make the points of [chaos] strike, because agents have none; take them out")
+        }
         if let index = scenario.workloads.firstIndex(where: { $0.kind == .schemaGrowth }) {
             throw LiveError(
                 "\(file): the live engine sends transactions only, and workload \(index + 1), kind schema-growth, gives nodes new schemas, "

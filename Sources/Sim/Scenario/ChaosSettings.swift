@@ -36,3 +36,8 @@ extension ScenarioReader {
         return ChaosSettings(points: ChaosPoint.allCases.filter { chosen.contains($0) }, fire: try table.share("fire") ?? 100_000)
     }
 }
+
+extension Scenario {
+    /// Whether any chaos point may strike.
+    package var hasChaos: Bool { chaos.configuration.isOn }
+}

@@ -87,7 +87,7 @@ let package = Package(
             path: "Sources/Agent", swiftSettings: strict),
         .target(
             name: "PatinaLive",
-            dependencies: ["PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent"],
+            dependencies: ["PatinaProtocol", "PatinaStore", "PatinaTOML", "PatinaSim", "PatinaAgent"],
             path: "Sources/Live", swiftSettings: strict),
         .executableTarget(
             name: "patina",

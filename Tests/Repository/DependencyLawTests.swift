@@ -24,7 +24,7 @@ enum DependencyLaw {
             "HTTPTypes",
             "X509", "Crypto", "SwiftASN1",
         ]),
-        "Live": system.union(["PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent"]),
+        "Live": system.union(["PatinaProtocol", "PatinaStore", "PatinaTOML", "PatinaSim", "PatinaAgent"]),
         "patina": system.union([
             "PatinaProtocol", "PatinaStore", "PatinaSim", "PatinaAgent", "PatinaLive", "ArgumentParser", "Logging",
         ]),

@@ -31,6 +31,12 @@ struct TOMLParserTests {
         #expect(try value("[\(text),\n\(text)]") == .array([expected, expected]))
     }
 
+    @Test("toml: what is quoted reads as the same text")
+    func quoted() throws {
+        let texts = (0...0xFF).compactMap { Unicode.Scalar($0).map { String(Character($0)) } } + ["", "C:\\a \"b\"\r\n", "é\u{7F}👍🏽"]
+        for text in texts { #expect(try value(TOMLText.quote(text)) == .string(text)) }
+    }
+
     @Test("toml: nan is a number")
     func notANumber() throws {
         guard case .float(let number) = try value("-nan") else { return #expect(Bool(false), "nan is a float") }

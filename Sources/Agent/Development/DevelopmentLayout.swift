@@ -1,5 +1,6 @@
 import Foundation
 import PatinaProtocol
+import PatinaTOML
 
 /// Where one node of a development cluster keeps its files, and where it listens.
 public struct DevelopmentNode: Hashable, Sendable {
@@ -112,40 +113,35 @@ struct DevelopmentLayout: Sendable {
     }
 
     private func configurationText(for node: DevelopmentNode, schema: String) -> String {
-        let bootstrap = nodes.filter { $0 != node }.prefix(3).map { quoted($0.gossip.description) }.joined(separator: ", ")
+        let bootstrap = nodes.filter { $0 != node }.prefix(3).map { TOMLText.quote($0.gossip.description) }.joined(separator: ", ")
         return """
             [db]
-            path = \(quoted(node.database))
-            schema_paths = [\(quoted(schema))]
+            path = \(TOMLText.quote(node.database))
+            schema_paths = [\(TOMLText.quote(schema))]
 
             [api]
-            bind_addr = \(quoted(node.api.description))
+            bind_addr = \(TOMLText.quote(node.api.description))
 
             [admin]
-            uds_path = \(quoted(node.adminSocket))
+            uds_path = \(TOMLText.quote(node.adminSocket))
 
             [log]
             colors = false
 
             [gossip]
-            bind_addr = \(quoted(node.gossip.description))
+            bind_addr = \(TOMLText.quote(node.gossip.description))
             bootstrap = [\(bootstrap)]
 
             [gossip.tls]
-            cert_file = \(quoted(node.directory + "/server_cert.pem"))
-            key_file = \(quoted(node.directory + "/server_key.pem"))
-            ca_file = \(quoted(root + "/ca_cert.pem"))
+            cert_file = \(TOMLText.quote(node.directory + "/server_cert.pem"))
+            key_file = \(TOMLText.quote(node.directory + "/server_key.pem"))
+            ca_file = \(TOMLText.quote(root + "/ca_cert.pem"))
 
             [gossip.tls.client]
-            cert_file = \(quoted(node.directory + "/client_cert.pem"))
-            key_file = \(quoted(node.directory + "/client_key.pem"))
+            cert_file = \(TOMLText.quote(node.directory + "/client_cert.pem"))
+            key_file = \(TOMLText.quote(node.directory + "/client_key.pem"))
 
             """
-    }
-
-    /// A basic string of TOML.
-    private func quoted(_ text: String) -> String {
-        "\"" + text.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "\"", with: "\\\"") + "\""
     }
 
     private func write(_ text: String, to path: String) throws {

@@ -1,5 +1,6 @@
 import Foundation
 import PatinaAgent
+import PatinaTOML
 
 /// The certificates of a run: an authority of its own, and for each agent what it shows as a server and as a client, so that both sides
 /// of a connection are verified. For agents whose certificates are to expire there are expired ones besides.
@@ -60,13 +61,13 @@ struct AgentCertificates: Sendable {
         let folder = folder(node)
         return """
             [gossip.tls]
-            cert_file = \(AgentFiles.quoted("\(folder)/\(Certificates.serverCertificateFile)"))
-            key_file = \(AgentFiles.quoted("\(folder)/\(Certificates.serverKeyFile)"))
-            ca_file = \(AgentFiles.quoted("\(authorityFolder)/\(Certificates.authorityCertificateFile)"))
+            cert_file = \(TOMLText.quote("\(folder)/\(Certificates.serverCertificateFile)"))
+            key_file = \(TOMLText.quote("\(folder)/\(Certificates.serverKeyFile)"))
+            ca_file = \(TOMLText.quote("\(authorityFolder)/\(Certificates.authorityCertificateFile)"))
 
             [gossip.tls.client]
-            cert_file = \(AgentFiles.quoted("\(folder)/\(Certificates.clientCertificateFile)"))
-            key_file = \(AgentFiles.quoted("\(folder)/\(Certificates.clientKeyFile)"))
+            cert_file = \(TOMLText.quote("\(folder)/\(Certificates.clientCertificateFile)"))
+            key_file = \(TOMLText.quote("\(folder)/\(Certificates.clientKeyFile)"))
 
             """
     }

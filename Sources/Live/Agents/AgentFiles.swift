@@ -2,6 +2,7 @@ import Foundation
 import PatinaProtocol
 import PatinaSim
 import PatinaStore
+import PatinaTOML
 
 /// Where the agents of one run keep their files.
 struct AgentFiles: Sendable {
@@ -64,27 +65,27 @@ struct AgentFiles: Sendable {
         of node: Int, _ plan: LivePlan, _ addresses: LoopbackPlan, allowDestructiveSchema: Bool
     ) throws(LiveError) {
         let machine = plan.settings[node].machine
-        let bootstrap = plan.contacts[node].map { Self.quoted(addresses.advertised($0).description) }.joined(separator: ", ")
+        let bootstrap = plan.contacts[node].map { TOMLText.quote(addresses.advertised($0).description) }.joined(separator: ", ")
         try Self.write(
             """
             [db]
-            path = \(Self.quoted(database(node)))
-            schema_paths = [\(Self.quoted(folder(node) + "/schema"))]
-            synchronous = \(Self.quoted(machine.synchronous.rawValue))
+            path = \(TOMLText.quote(database(node)))
+            schema_paths = [\(TOMLText.quote(folder(node) + "/schema"))]
+            synchronous = \(TOMLText.quote(machine.synchronous.rawValue))
             allow_destructive_schema = \(allowDestructiveSchema)
 
             [api]
-            bind_addr = \(Self.quoted(addresses.bound(node).description))
+            bind_addr = \(TOMLText.quote(addresses.bound(node).description))
 
             [admin]
-            uds_path = \(Self.quoted(adminSocket(node)))
+            uds_path = \(TOMLText.quote(adminSocket(node)))
 
             [log]
             colors = false
 
             [gossip]
-            bind_addr = \(Self.quoted(addresses.bound(node).description))
-            external_addr = \(Self.quoted(addresses.advertised(node).description))
+            bind_addr = \(TOMLText.quote(addresses.bound(node).description))
+            external_addr = \(TOMLText.quote(addresses.advertised(node).description))
             bootstrap = [\(bootstrap)]
             cluster_id = 1
             idle_timeout_secs = \(max(1, machine.idleTimeout.components.seconds))
@@ -108,11 +109,6 @@ struct AgentFiles: Sendable {
     }
 
     static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
-
-    /// A basic string of TOML.
-    static func quoted(_ text: String) -> String {
-        "\"" + text.replacingOccurrences(of: "\\", with: "\\\\").replacingOccurrences(of: "\"", with: "\\\"") + "\""
-    }
 
     private static func write(_ text: String, to path: String) throws(LiveError) { try write(Data(text.utf8), to: path) }
 

@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaTOML
 
 /// A kind of fault: what a scenario calls it, which keys it has besides those of all faults, and what it does to a run.
 ///
@@ -97,19 +98,19 @@ public enum FaultValue: Hashable, Sendable {
     /// The value as TOML.
     var text: String {
         switch self {
-        case .selector(let selector): CanonicalText.quote(selector.text)
+        case .selector(let selector): TOMLText.quote(selector.text)
         case .sides(let sides):
-            "[" + sides.map { side in "[\(side.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]" }.joined(separator: ", ")
+            "[" + sides.map { side in "[\(side.map { TOMLText.quote($0.text) }.joined(separator: ", "))]" }.joined(separator: ", ")
                 + "]"
-        case .word(let word): CanonicalText.quote(word)
-        case .share(let share): CanonicalText.quote(Quantity.print(share: share))
-        case .duration(let duration): CanonicalText.quote(Quantity.print(duration))
-        case .durations(let range): CanonicalText.quote(Quantity.print(range))
+        case .word(let word): TOMLText.quote(word)
+        case .share(let share): TOMLText.quote(Quantity.print(share: share))
+        case .duration(let duration): TOMLText.quote(Quantity.print(duration))
+        case .durations(let range): TOMLText.quote(Quantity.print(range))
         case .count(let count): "\(count)"
-        case .bytes(let bytes): CanonicalText.quote(Quantity.print(bytes: bytes))
-        case .bandwidth(let bandwidth): CanonicalText.quote(Quantity.print(bandwidth: bandwidth))
-        case .statements(let texts): "[" + texts.map(CanonicalText.quote).joined(separator: ", ") + "]"
-        case .partsPerMillion(let parts): CanonicalText.quote("\(parts)ppm")
+        case .bytes(let bytes): TOMLText.quote(Quantity.print(bytes: bytes))
+        case .bandwidth(let bandwidth): TOMLText.quote(Quantity.print(bandwidth: bandwidth))
+        case .statements(let texts): "[" + texts.map(TOMLText.quote).joined(separator: ", ") + "]"
+        case .partsPerMillion(let parts): TOMLText.quote("\(parts)ppm")
         }
     }
 }

@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaTOML
 
 /// What a run showed.
 public struct SimulationReport: Hashable, Sendable {
@@ -166,21 +167,6 @@ struct JSONWriter {
     /// Seconds with six decimals.
     static func seconds(_ duration: Duration) -> Double { Double(duration.nanoseconds / 1_000) / 1_000_000 }
 
-    static func quote(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
-    }
+    /// A string as JSON has it. TOML escapes alike.
+    static func quote(_ text: String) -> String { TOMLText.quote(text) }
 }

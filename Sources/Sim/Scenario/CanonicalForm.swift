@@ -1,4 +1,5 @@
 import PatinaProtocol
+import PatinaTOML
 
 extension Scenario {
     /// The canonical form behind a comment with its hash: itself a scenario with that hash.
@@ -30,7 +31,7 @@ extension Scenario {
             case .first: "first"
             case .random(let count): "\(count) random"
             }
-        text.line("join", raw: "{ via = \(CanonicalText.quote(via)), over = \(CanonicalText.quote(Quantity.print(topology.join.over))) }")
+        text.line("join", raw: "{ via = \(TOMLText.quote(via)), over = \(TOMLText.quote(Quantity.print(topology.join.over))) }")
         for rule in links { text.append(rule) }
         text.header("[node]")
         for key in NodeKey.all { text.line(key.name, raw: key.text(node)) }
@@ -40,16 +41,16 @@ extension Scenario {
             for setting in override.settings { text.line(setting.key, raw: setting.value) }
         }
         text.header("[schema]")
-        text.line("sql", raw: "[\(schema.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
+        text.line("sql", raw: "[\(schema.map { TOMLText.quote($0.text) }.joined(separator: ", "))]")
         for workload in workloads { text.append(workload) }
         for fault in faults { text.append(fault) }
         for check in checks { text.append(check, faults: faults.map(\.id)) }
         text.append(chaos)
         if swarm != SwarmSettings() {
             text.header("[swarm]")
-            text.line("vary", raw: "[\(swarm.vary.map { CanonicalText.quote($0.text) }.joined(separator: ", "))]")
+            text.line("vary", raw: "[\(swarm.vary.map { TOMLText.quote($0.text) }.joined(separator: ", "))]")
             func shares(_ first: (String, UInt32), _ second: (String, UInt32)) -> String {
-                let texts = [first, second].map { "\($0.0) = \(CanonicalText.quote(Quantity.print(share: $0.1)))" }
+                let texts = [first, second].map { "\($0.0) = \(TOMLText.quote(Quantity.print(share: $0.1)))" }
                 return "{ \(texts.joined(separator: ", ")) }"
             }
             if let faults = swarm.faults { text.line("faults", raw: shares(("kinds", faults.kinds), ("strike", faults.strike))) }
@@ -65,7 +66,7 @@ private struct Canonical {
 
     mutating func header(_ header: String) { text += "\n\(header)\n" }
     mutating func line(_ key: String, raw value: String) { text += "\(key) = \(value)\n" }
-    mutating func line(_ key: String, quoted value: String) { line(key, raw: CanonicalText.quote(value)) }
+    mutating func line(_ key: String, quoted value: String) { line(key, raw: TOMLText.quote(value)) }
     mutating func line(_ key: String, _ value: Int) { line(key, raw: "\(value)") }
     mutating func line(_ key: String, _ value: Duration) { line(key, quoted: Quantity.print(value)) }
 
@@ -76,7 +77,7 @@ private struct Canonical {
         line("direction", quoted: rule.both ? "both" : "one")
         line("latency", raw: Canonical.latency(rule.latency))
         if let bursts = rule.model.bursts {
-            let shares = [bursts.goodToBad, bursts.badToGood, bursts.loss].map { CanonicalText.quote(Quantity.print(share: $0)) }
+            let shares = [bursts.goodToBad, bursts.badToGood, bursts.loss].map { TOMLText.quote(Quantity.print(share: $0)) }
             line("loss", raw: "{ model = \"gilbert\", good_to_bad = \(shares[0]), bad_to_good = \(shares[1]), bad_loss = \(shares[2]) }")
         } else {
             line("loss", quoted: Quantity.print(share: rule.model.loss))
@@ -145,7 +146,7 @@ private struct Canonical {
     mutating func append(_ chaos: ChaosSettings) {
         guard !chaos.points.isEmpty else { return }
         header("[chaos]")
-        line("points", raw: "[\(chaos.points.map { CanonicalText.quote($0.name) }.joined(separator: ", "))]")
+        line("points", raw: "[\(chaos.points.map { TOMLText.quote($0.name) }.joined(separator: ", "))]")
         line("fire", quoted: Quantity.print(share: chaos.fire))
     }
 
@@ -169,13 +170,13 @@ private struct Canonical {
     }
 
     static func latency(_ rule: LinkRule.LatencyRule) -> String {
-        func text(_ duration: Duration) -> String { CanonicalText.quote(Quantity.print(duration)) }
+        func text(_ duration: Duration) -> String { TOMLText.quote(Quantity.print(duration)) }
         switch rule {
         case .fixed(.constant(let duration)): return text(duration)
-        case .fixed(.uniform(let range)): return CanonicalText.quote(Quantity.print(range))
+        case .fixed(.uniform(let range)): return TOMLText.quote(Quantity.print(range))
         case .fixed(.exponential(let minimum, let mean)): return "{ model = \"exp\", min = \(text(minimum)), mean = \(text(mean)) }"
         case .fixed(.empirical(let points)):
-            let texts = points.map { CanonicalText.quote("\(Quantity.print(share: $0.share)) \(Quantity.print($0.latency))") }
+            let texts = points.map { TOMLText.quote("\(Quantity.print(share: $0.share)) \(Quantity.print($0.latency))") }
             return "{ model = \"empirical\", points = [\(texts.joined(separator: ", "))] }"
         case .geographic(let floor, let speed, let jitter):
             return "{ model = \"geo\", floor = \(text(floor)), km_per_ms = \(speed), jitter = \"\(jitter)%\" }"
@@ -183,29 +184,7 @@ private struct Canonical {
     }
 
     static func region(_ region: Topology.Region) -> String {
-        "{ name = \(CanonicalText.quote(region.name)), lat = \(Double(region.latitude) / 1_000), "
+        "{ name = \(TOMLText.quote(region.name)), lat = \(Double(region.latitude) / 1_000), "
             + "lon = \(Double(region.longitude) / 1_000), weight = \(region.weight) }"
-    }
-}
-
-/// Pieces of the canonical form.
-enum CanonicalText {
-    /// A basic string of TOML.
-    static func quote(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\t": result += "\\t"
-            case "\r": result += "\\r"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -226,6 +226,32 @@ final class FileTests {
         #expect(try last.next() == [.integer(1)])
         last.finish()
     }
+
+    @Test("file: a log that has become long is cut in steps of 16 MB, each time it begins anew")
+    func longLog() throws {
+        var options = StoreOptions()
+        options.leavesCheckpoints = true
+        options.logBytes = 1 << 20
+        let store = try Store(.file(path()), options: options)
+        defer { store.close() }
+        _ = try store.applySchema([SchemaFile(path: "s", text: Self.schema)])
+        for number in 1...9 {
+            try store.run("INSERT INTO t VALUES ('k\(number)', 1, zeroblob(4000000))", "DELETE FROM t")
+        }
+        let checkpointer = try store.makeCheckpointer()
+        defer { checkpointer.close() }
+        var lengths: [Int] = []
+        for number in 1...5 {
+            lengths.append(try #require(FileManager.default.attributesOfItem(atPath: path() + "-wal")[.size] as? Int))
+            #expect(try checkpointer.run().waitingPages == 0)
+            #expect(try store.finishCheckpoint().waitingPages == 0)
+            try store.run("INSERT INTO i VALUES (\(number), 1)")
+        }
+        #expect(lengths[0] > 2 * 16 << 20)
+        #expect(zip(lengths, lengths.dropFirst()).allSatisfy { $1 == max(1 << 20, $0 - 16 << 20) }, "\(lengths)")
+        #expect(lengths.last == 1 << 20)
+        try store.expectSound()
+    }
 }
 
 /// A connection as any program makes it, without our functions.

@@ -22,6 +22,8 @@ private final class LogWriter {
     private static let bufferBytes = 64 << 10
     private static let headerBytes: Int64 = 32
     private static let frameHeaderBytes = 24
+    /// What is cut off the file at once. A file system that frees hundreds of megabytes keeps the transaction waiting that asked for it.
+    private static let cutBytes: Int64 = 16 << 20
 
     init(fileBytes: Int) {
         let memory = UnsafeMutableRawPointer.allocate(byteCount: fileBytes, alignment: 16)
@@ -77,6 +79,14 @@ private final class LogWriter {
         let size = count
         count = 0
         return methods.xWrite(file, buffer, Int32(size), start)
+    }
+
+    /// Shortens the file to `size`, or only by `cutBytes` where it is longer: SQLite asks again when the log begins anew, and whatever
+    /// lies behind its last frame is of no meaning. Size 0, which takes the log away, is done at once.
+    func truncate(to size: Int64) -> Int32 {
+        var present: Int64 = 0
+        guard size > 0, methods.xFileSize(file, &present) == SQLITE_OK else { return methods.xTruncate(file, size) }
+        return methods.xTruncate(file, max(size, present - Self.cutBytes))
     }
 }
 
@@ -175,7 +185,7 @@ private func makeLogMethods() -> sqlite3_io_methods {
         return writer(file).write(bytes, Int(size), at: offset)
     }
     methods.xRead = { file, bytes, size, offset in flushed(file) { $0.methods.xRead($1, bytes, size, offset) } }
-    methods.xTruncate = { file, size in flushed(file) { $0.methods.xTruncate($1, size) } }
+    methods.xTruncate = { file, size in flushed(file) { log, _ in log.truncate(to: size) } }
     methods.xSync = { file, flags in flushed(file) { $0.methods.xSync($1, flags) } }
     methods.xFileSize = { file, size in flushed(file) { $0.methods.xFileSize($1, size) } }
     methods.xLock = { file, level in flushed(file) { $0.methods.xLock($1, level) } }

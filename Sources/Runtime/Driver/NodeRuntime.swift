@@ -280,8 +280,8 @@ extension WriterThread.Opened {
     ) -> CheckpointThread? {
         guard let checkpointer else { return nil }
         let checkpoints = CheckpointThread(
-            checkpointer, warningBytes: configuration.maintenance.logWarningBytes, logger: logger, fatal: fatal
-        ) { [writer] in writer.finishCheckpoint() }
+            checkpointer, warningBytes: configuration.maintenance.logWarningBytes, logger: logger, fatal: fatal,
+            pace: { [writer] in writer.pace($0) }, finish: { [writer] in writer.finishCheckpoint() })
         writer.beginMaintenance(checkpoints, logger: logger) { changes in
             driver.loop.execute { driver.deliver(.storeChanged(changes)) }
         }

@@ -5,7 +5,8 @@ import PatinaStore
 /// The thread that moves the write-ahead log's pages into the database, beside the writer, whenever the writer says that there are many.
 ///
 /// A reader that holds an old snapshot keeps the log from beginning anew: pages that it may still need stay, the log grows, and reading
-/// becomes slower, but nobody waits. It is warned of, and what grew is cut off once the reader is gone.
+/// becomes slower, but nobody waits. It is warned of, and what grew is cut off once the reader is gone. Where it grows because more is
+/// written than the disk takes, the writer is slowed down (`LogPace`).
 final class CheckpointThread: Sendable {
     private enum Request: Sendable {
         case idle, wanted, stop
@@ -17,15 +18,19 @@ final class CheckpointThread: Sendable {
     private let stopped = OneShot<Void>()
 
     /// - Parameters:
+    ///   - warningBytes: a log that is longer is warned of, and writers that outpace the disk are slowed down from there on.
+    ///   - pace: called with how long the writer should wait for each page that it writes; zero when it need not.
     ///   - finish: called when what is left is little enough for the writer itself.
     ///   - fatal: completed when the storage breaks.
     init(
         _ checkpointer: Handover<Checkpointer>, warningBytes: Int64, logger: Logger, fatal: OneShot<StoreError>,
-        finish: @escaping @Sendable () -> Void
+        pace: @escaping @Sendable (Duration) -> Void, finish: @escaping @Sendable () -> Void
     ) {
         startThread(named: "patina-checkpoint") { [self] in
             let checkpointer = checkpointer.take()
-            var warnedPages = Int(warningBytes / Self.pageBytes)
+            let warningPages = Int(warningBytes / Self.pageBytes)
+            var judge = LogPace(limitPages: warningPages)
+            var warnedPages = warningPages
             while true {
                 let isWanted = request.wait { request -> Bool? in
                     switch request {
@@ -38,17 +43,30 @@ final class CheckpointThread: Sendable {
                 }
                 guard isWanted else { break }
                 do throws(StoreError) {
+                    let began = Instant.now
                     let outcome = try checkpointer.run()
-                    if outcome.isLeftToWriter {
-                        warnedPages = Int(warningBytes / Self.pageBytes)
+                    let verdict = judge.judge(outcome, took: Instant.now - began)
+                    let reason: Logger.Message
+                    switch verdict {
+                    case .nearlyMoved:
+                        warnedPages = warningPages
+                        pace(.zero)
                         if outcome.waitingPages > 0, leaveToWriter() { finish() }
-                    } else if outcome.logPages >= warnedPages {
-                        logger.warning(
-                            "the write-ahead log grows, because a program reads the database for a long time",
-                            metadata: ["pages": "\(outcome.logPages)", "waiting": "\(outcome.waitingPages)"])
-                        // Again when it has doubled.
-                        warnedPages = outcome.logPages * 2
+                        continue
+                    case .short:
+                        pace(.zero)
+                        continue
+                    case .heldByReader:
+                        pace(.zero)
+                        reason = "the write-ahead log grows, because a program reads the database for a long time"
+                    case .outpaced(let pause):
+                        pace(pause)
+                        reason = "the write-ahead log grows, because more is written than the disk takes; transactions are slowed down"
                     }
+                    guard outcome.logPages >= warnedPages else { continue }
+                    logger.warning(reason, metadata: ["pages": "\(outcome.logPages)", "waiting": "\(outcome.waitingPages)"])
+                    // Again when it has doubled.
+                    warnedPages = outcome.logPages * 2
                 } catch {
                     if error.isFatal { fatal.complete(error) }
                     logger.error("the write-ahead log cannot be moved into the database", metadata: ["reason": "\(error)"])

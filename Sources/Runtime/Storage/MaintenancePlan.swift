@@ -11,7 +11,7 @@ public struct MaintenanceConfiguration: Hashable, Sendable {
     public var ledgerInterval = Duration.seconds(5)
     /// While transactions or merges wait, one step is done so often; else step follows step.
     public var busyInterval = Duration.milliseconds(500)
-    /// A log over so many bytes, of which most cannot be moved because a reader holds it back, is warned of.
+    /// A log over so many bytes is warned of; where it is because the writer outpaces the disk, the writer is slowed down from there on.
     public var logWarningBytes: Int64 = 256 << 20
 
     public init() {}

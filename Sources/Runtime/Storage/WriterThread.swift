@@ -15,6 +15,8 @@ final class WriterThread: Sendable {
         var maintenance: Maintenance?
         /// The last part of a checkpoint is left to the writer.
         var isCheckpointUnfinished = false
+        /// What is waited for each page that was written, so that checkpoints keep up; mostly zero.
+        var pagePause = Duration.zero
         var maintenanceSteps: UInt64 = 0
         var longestMaintenanceStep = Duration.zero
         /// Versions that wait for the schema.
@@ -129,6 +131,7 @@ final class WriterThread: Sendable {
     private func run(_ store: Store) {
         var plan = MaintenancePlan(maintenance, now: .now)
         var log = LogGrowth()
+        var pausedUntil: Instant?
         var waitingVersions = 0
         while true {
             if store.waitingVersions != waitingVersions {
@@ -136,10 +139,12 @@ final class WriterThread: Sendable {
                 state.withLock { $0.waitingVersions = waitingVersions }
             }
             if store.failure == nil, store.needsUpkeep { plan.needsUpkeep() }
-            switch nextTurn(plan) {
+            switch nextTurn(plan, notBefore: pausedUntil) {
             case .job(let job):
+                let before = store.logPages
                 run(job, store)
                 finishJob()
+                pausedUntil = pause(pages: store.logPages - before)
             case .finishCheckpoint:
                 measured("a checkpoint") { () throws(StoreError) in _ = try store.finishCheckpoint() }
                 state.withLock { $0.maintenance }?.checkpoints.finished()
@@ -165,7 +170,17 @@ final class WriterThread: Sendable {
         gate.leave()
     }
 
-    private func nextTurn(_ plan: MaintenancePlan) -> Turn {
+    /// The longest that a transaction waits so that checkpoints keep up.
+    private static let pauseBound = Duration.milliseconds(50)
+
+    /// Until when nothing is to be written after so many pages, see `LogPace`.
+    private func pause(pages: Int) -> Instant? {
+        let each = state.withLock { $0.pagePause }
+        return each > .zero && pages > 0 ? .now + min(each * pages, Self.pauseBound) : nil
+    }
+
+    /// - Parameter notBefore: until then only checkpoints go on.
+    private func nextTurn(_ plan: MaintenancePlan, notBefore: Instant?) -> Turn {
         let turn: Turn? = state.waitWithDeadline { state -> Monitor<State>.Outcome<Turn> in
             if state.phase == .stopping { return .done(.stop) }
             let mayMaintain = state.phase == .running && state.maintenance != nil
@@ -175,6 +190,7 @@ final class WriterThread: Sendable {
                 return .done(.finishCheckpoint)
             }
             let now = Instant.now
+            if mayMaintain, let notBefore, now < notBefore { return .waiting(until: notBefore) }
             if mayMaintain, plan.latest <= now { return .done(.maintenance) }
             if let job = state.queue.next() {
                 // Under the lock, so that `cancel` finds a job either in the queue or behind the gate.
@@ -233,6 +249,9 @@ final class WriterThread: Sendable {
 
     /// The rest of a checkpoint is little enough for the writer.
     func finishCheckpoint() { state.withLockSignalling { $0.isCheckpointUnfinished = true } }
+
+    /// From now on so long is waited for each page that was written.
+    func pace(_ pause: Duration) { state.withLock { $0.pagePause = pause } }
 
     /// Steps of maintenance so far, and how long the longest kept the writer.
     var maintenanceSteps: (count: UInt64, longest: Duration) { state.withLock { ($0.maintenanceSteps, $0.longestMaintenanceStep) } }

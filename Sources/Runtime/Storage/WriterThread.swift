@@ -1,12 +1,11 @@
-import Logging
 import PatinaProtocol
 import PatinaStore
 
 /// The thread that owns the `Store`: the only writer of the database. Everybody else asks it through a queue.
 final class WriterThread: Sendable {
-    private struct State: Sendable {
+    struct State: Sendable {
         var queue: WriterQueue
-        var phase = Phase.running
+        fileprivate var phase = Phase.running
         var isBusy = false
         /// Commits of local transactions, and the transactions that were in them.
         var commits: UInt64 = 0
@@ -23,14 +22,6 @@ final class WriterThread: Sendable {
         var waitingVersions = 0
     }
 
-    /// Whom maintenance tells of what.
-    private struct Maintenance: Sendable {
-        var checkpoints: CheckpointThread
-        /// What `Store.upkeep` changed, for the node.
-        var changed: @Sendable ([LedgerChange]) -> Void
-        var logger: Logger
-    }
-
     private enum Turn: Sendable {
         case job(WriterJob)
         case finishCheckpoint
@@ -38,7 +29,7 @@ final class WriterThread: Sendable {
         case stop
     }
 
-    private enum Phase: Sendable {
+    fileprivate enum Phase: Sendable {
         case running
         /// No more local transactions are accepted; those that wait still run.
         case draining
@@ -62,7 +53,7 @@ final class WriterThread: Sendable {
         var damagedLog: String?
     }
 
-    private let state: Monitor<State>
+    let state: Monitor<State>
     private let bounds: WriterQueue.Bounds
     private let maintenance: MaintenanceConfiguration
     private let gate: InterruptGate
@@ -170,15 +161,6 @@ final class WriterThread: Sendable {
         gate.leave()
     }
 
-    /// The longest that a transaction waits so that checkpoints keep up.
-    private static let pauseBound = Duration.milliseconds(50)
-
-    /// Until when nothing is to be written after so many pages, see `LogPace`.
-    private func pause(pages: Int) -> Instant? {
-        let each = state.withLock { $0.pagePause }
-        return each > .zero && pages > 0 ? .now + min(each * pages, Self.pauseBound) : nil
-    }
-
     /// - Parameter notBefore: until then only checkpoints go on.
     private func nextTurn(_ plan: MaintenancePlan, notBefore: Instant?) -> Turn {
         let turn: Turn? = state.waitWithDeadline { state -> Monitor<State>.Outcome<Turn> in
@@ -203,58 +185,6 @@ final class WriterThread: Sendable {
         }
         return turn ?? .maintenance
     }
-
-    // MARK: Maintenance
-
-    private func maintain(_ plan: inout MaintenancePlan, _ store: Store) {
-        guard store.failure == nil, let step = plan.next(now: .now) else { return }
-        let changed = state.withLock { $0.maintenance }?.changed
-        var hasMore = false
-        let isDone = measured("maintenance") { () throws(StoreError) in
-            switch step {
-            case .upkeep:
-                let done = try store.upkeep()
-                hasMore = done.hasMore
-                if !done.changes.isEmpty { changed?(done.changes) }
-            case .task(let task): hasMore = try store.maintain(task)
-            }
-        }
-        if isDone { plan.done(step, hasMore: hasMore, now: .now) } else { plan.failed(step, now: .now) }
-    }
-
-    /// The longest that a step may keep a transaction waiting; more is warned of.
-    private static let stepBound = Duration.milliseconds(100)
-
-    /// False when the step failed.
-    @discardableResult
-    private func measured(_ what: String, _ step: () throws(StoreError) -> Void) -> Bool {
-        let began = Instant.now
-        var problem: StoreError?
-        do throws(StoreError) { try step() } catch { problem = error }
-        let took = Instant.now - began
-        let logger = state.withLock { state in
-            state.maintenanceSteps += 1
-            state.longestMaintenanceStep = max(state.longestMaintenanceStep, took)
-            return state.maintenance?.logger
-        }
-        if let problem { logger?.error("\(what) failed; it is tried again later", metadata: ["reason": "\(problem)"]) }
-        if took > Self.stepBound { logger?.warning("\(what) kept the writer for long", metadata: ["took": "\(took)"]) }
-        return problem == nil
-    }
-
-    /// From now on the writer does, when nobody waits or it is overdue, what keeps the database small. Called once.
-    func beginMaintenance(_ checkpoints: CheckpointThread, logger: Logger, changed: @escaping @Sendable ([LedgerChange]) -> Void) {
-        state.withLockSignalling { $0.maintenance = Maintenance(checkpoints: checkpoints, changed: changed, logger: logger) }
-    }
-
-    /// The rest of a checkpoint is little enough for the writer.
-    func finishCheckpoint() { state.withLockSignalling { $0.isCheckpointUnfinished = true } }
-
-    /// From now on so long is waited for each page that was written.
-    func pace(_ pause: Duration) { state.withLock { $0.pagePause = pause } }
-
-    /// Steps of maintenance so far, and how long the longest kept the writer.
-    var maintenanceSteps: (count: UInt64, longest: Duration) { state.withLock { ($0.maintenanceSteps, $0.longestMaintenanceStep) } }
 
     // MARK: Transactions
 

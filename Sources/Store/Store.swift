@@ -13,7 +13,7 @@ public final class Store {
     /// How often this database was opened, this time included. Durable before the initializer returns.
     public let generation: UInt64
     /// What is known of every actor's versions: what is on disk, and `postponed`.
-    public internal(set) var ledger = VersionLedger()
+    @exclusivity(unchecked) public internal(set) var ledger = VersionLedger()
     /// The error after which the store is of no more use, once one has occurred.
     public internal(set) var failure: StoreError?
 
@@ -25,8 +25,8 @@ public final class Store {
     let overlay = ClockOverlay()
     /// Index of our own actor in `sites`.
     private(set) var ownSite: Int
-    var catalog: Catalog
-    var clock: HybridClock
+    @exclusivity(unchecked) var catalog: Catalog
+    @exclusivity(unchecked) var clock: HybridClock
     /// What waits for the schema, equal to what is on disk.
     var waiting = WaitingTotals()
     /// The persisted members, in ascending order of actor; nil while they are not known.
@@ -36,7 +36,7 @@ public final class Store {
     /// What `upkeep` has to do.
     var upkeepState = UpkeepState()
     /// Set by the simulator alone.
-    package var chaos = Chaos()
+    @exclusivity(unchecked) package var chaos = Chaos()
     /// Where the passes of `maintain` stand.
     var maintenance = MaintenanceCursor()
     /// Own versions since the range of our own complete versions was last written.

@@ -88,11 +88,7 @@ enum Bookkeeping {
         _ connection: Connection, site: Int, within versions: ClosedRange<UInt64> = 1...lastVersion
     ) throws(StoreError) -> IntervalSet {
         var complete = IntervalSet()
-        let ranges = try connection.statement(
-            """
-            SELECT first, last FROM __patina_ledger WHERE site = ?1 AND first <= ?3
-            AND first >= coalesce((SELECT max(first) FROM __patina_ledger WHERE site = ?1 AND first <= ?2), 0) ORDER BY first
-            """)
+        let ranges = try connection.statement(.completeRanges)
         try ranges.bind(1, site)
         try ranges.bind(2, versions.lowerBound)
         try ranges.bind(3, versions.upperBound)
@@ -103,7 +99,7 @@ enum Bookkeeping {
             }
             complete.insert(ranges.unsigned(0)...ranges.unsigned(1))
         }
-        let tail = try connection.statement("SELECT id FROM __patina_versions WHERE id > ?1 AND id <= ?2 ORDER BY id")
+        let tail = try connection.statement(.versionsBehind)
         try tail.bind(1, versionID(site, max(try lastWritten(connection, site: site), versions.lowerBound - 1)))
         try tail.bind(2, versionID(site, versions.upperBound))
         while try tail.step() { complete.insert(version(ofID: tail.integer(0))) }
@@ -112,7 +108,7 @@ enum Bookkeeping {
 
     /// The end of the last written range of complete versions.
     private static func lastWritten(_ connection: Connection, site: Int) throws(StoreError) -> UInt64 {
-        let last = try connection.statement("SELECT last FROM __patina_ledger WHERE site = ?1 ORDER BY first DESC LIMIT 1")
+        let last = try connection.statement(.lastRange)
         try last.bind(1, site)
         guard try last.step() else { return 0 }
         defer { last.reset() }

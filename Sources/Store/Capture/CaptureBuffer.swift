@@ -48,10 +48,11 @@ struct CaptureBuffer {
     var isEmpty: Bool { events.isEmpty }
 
     mutating func clear() {
+        violation = nil
+        marks.removeAll(keepingCapacity: true)
+        if events.isEmpty, bytes.isEmpty { return }
         events.removeAll(keepingCapacity: events.count < 4_096)
         bytes.removeAll(keepingCapacity: bytes.count < 1 << 20)
-        marks.removeAll(keepingCapacity: true)
-        violation = nil
     }
 
     // MARK: Savepoints

@@ -12,22 +12,22 @@ final class CaptureContext {
     }
 
     var phase = Phase.own
-    var buffer: CaptureBuffer
+    @exclusivity(unchecked) var buffer: CaptureBuffer
     /// True once the captured changes have been turned into clocks; only then may the transaction commit.
     var isFlushed = false
     /// Why the authorizer refused the statement that is being compiled.
-    var refusal: String?
-    var catalog: Catalog?
+    @exclusivity(unchecked) var refusal: String?
+    @exclusivity(unchecked) var catalog: Catalog?
     /// The columns that UPDATEs of the statement name that is being compiled.
-    private(set) var compiledUpdates: [(table: String, column: String)] = []
+    @exclusivity(unchecked) private(set) var compiledUpdates: [(table: String, column: String)] = []
     /// Of the statement that runs; nil: any column may change.
-    var updates: UpdatedColumns?
+    @exclusivity(unchecked) var updates: UpdatedColumns?
     /// Pages in the write-ahead log after the last commit that wrote any, once `watchLog` was called.
     private(set) var logPages = 0
 
     private let connection: OpaquePointer
     /// The table that the hook was called for last: its name as SQLite has it, its index.
-    private var lastTable: (name: [CChar], index: Int)?
+    @exclusivity(unchecked) private var lastTable: (name: [CChar], index: Int)?
 
     init(connection: OpaquePointer, limits: Limits) {
         self.connection = connection
@@ -76,8 +76,8 @@ final class CaptureContext {
 
     /// Called before a user's statement is taken from the cache or compiled.
     func willCompile() {
-        refusal = nil
-        compiledUpdates.removeAll(keepingCapacity: true)
+        if refusal != nil { refusal = nil }
+        if !compiledUpdates.isEmpty { compiledUpdates.removeAll(keepingCapacity: true) }
     }
 
     /// Whether a user's statement may do this. Sets `refusal` when not.

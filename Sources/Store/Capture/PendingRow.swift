@@ -15,7 +15,18 @@ struct PendingRow {
         var clock: CellClock
         /// Where the value is in the capture buffer; empty for a cell that the transaction left alone.
         var value: Range<Int>
+
+        init(clock: CellClock, value: Range<Int>) {
+            self.clock = clock
+            self.value = value
+        }
+
+        /// A cell that was there before.
+        init(_ clock: CellClock) { self.init(clock: clock, value: 0..<0) }
     }
+
+    /// The clock of a row that was there before.
+    typealias Found = DecodedClock<Cell>
 
     let table: Int
     /// Where the packed key is in the capture buffer.

@@ -13,6 +13,8 @@ struct TransactionFolder {
     /// False while the rows are few enough to be searched one by one.
     private let usesIndex: Bool
     private static let searchedRows = 6
+    /// The clocks that the next events will ask for, read together.
+    private var ahead = ClocksAhead()
 
     init(_ buffer: CaptureBuffer, tables: [Table], clocks: ClockTables, site: Int, version: UInt64) {
         self.buffer = buffer
@@ -26,6 +28,7 @@ struct TransactionFolder {
 
     mutating func fold() throws(StoreError) -> FoldedTransaction {
         for (position, event) in buffer.events.enumerated() {
+            try ahead.reach(position, buffer, tables, clocks)
             if case .undone(let count) = event.kind {
                 undone.append((end: position + count, rows: []))
                 continue
@@ -192,16 +195,27 @@ struct TransactionFolder {
                     table: table, key: key, hash: hash, origin: .tombstone, rowid: rowid, causalLength: tombstone.causalLength,
                     sentinel: tombstone.sentinel)
             }
-        } else if let clock = try clocks.read(tables[table], rowid: rowid, buffer.bytes, key, hash: hash) {
+        } else if let clock = try readClock(tables[table], key, hash, rowid: rowid) {
             row = PendingRow(
                 table: table, key: key, hash: hash, origin: .clock(rowid: rowid), rowid: rowid, causalLength: clock.causalLength,
-                sentinel: clock.sentinel, cells: clock.cells.map { PendingRow.Cell(clock: $0, value: 0..<0) })
+                sentinel: clock.sentinel, cells: clock.cells)
         } else {
             row.causalLength = 1
         }
         result.rows.append(row)
         if usesIndex { index.insert(hash, result.rows.count - 1) }
         return result.rows.count - 1
+    }
+
+    private func readClock(_ table: Table, _ key: Range<Int>, _ hash: UInt64, rowid: Int64) throws(StoreError) -> PendingRow.Found? {
+        let found: PendingRow.Found?
+        if let known = ahead.clock(of: rowid, table) {
+            found = known
+        } else {
+            found = try clocks.readUnchecked(table, rowid: rowid, buffer.bytes, key, hash: hash, PendingRow.Cell.init)
+        }
+        if let stored = found?.hash { try clocks.check(stored, isOf: hash, table) }
+        return found
     }
 
     private func isRow(_ row: Int, _ table: Int, _ key: Range<Int>, _ hash: UInt64) -> Bool {

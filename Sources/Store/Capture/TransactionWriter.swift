@@ -45,6 +45,8 @@ struct TransactionWriter {
             }
         }
         var keys = KeyListBuilder()
+        var keysOfOne: [UInt8]?
+        let isOne = folded.rows.count == 1
         var last: UInt64?
         var record: [UInt8] = []
         record.reserveCapacity(Self.recordBytes)
@@ -60,7 +62,9 @@ struct TransactionWriter {
                 } else {
                     try clocks.writeTombstone(table, buffer.bytes, row.key, causalLength: row.causalLength, sentinel)
                 }
-                withKey(row) { keys.addDeleted(table, key: $0) }
+                withKey(row) { key in
+                    if isOne { keysOfOne = KeyListBuilder.ofOneDeletion(table, key: key) } else { keys.addDeleted(table, key: key) }
+                }
                 continue
             }
             encode(row, table, into: &record)
@@ -75,10 +79,16 @@ struct TransactionWriter {
             } else {
                 withKey(row) { log.set(table, rowid: row.rowid, $0, record: record) }
             }
-            withKey(row) { keys.addRow(table, rowid: row.rowid, key: $0) }
+            withKey(row) { key in
+                if isOne {
+                    keysOfOne = KeyListBuilder.ofOneRow(table, rowid: row.rowid, key: key)
+                } else {
+                    keys.addRow(table, rowid: row.rowid, key: key)
+                }
+            }
         }
         try batch.finish()
-        return last.map { (keys.finish(), log.bytes.isEmpty ? nil : log.bytes, $0) }
+        return last.map { (keysOfOne ?? keys.finish(), log.bytes.isEmpty ? nil : log.bytes, $0) }
     }
 
     private func isTouched(_ row: PendingRow) -> Bool {
@@ -106,9 +116,11 @@ struct TransactionWriter {
                 sentinel: row.sentinel, hash: hash, into: &record)
         } else {
             guard table.recordNumbers != nil else {
-                ClockRecord.encode(
-                    causalLength: row.causalLength, sentinel: row.sentinel, count: row.cells.count, hash: hash, into: &record
-                ) { row.cells[$0].clock }
+                row.cells.withUnsafeBufferPointer { cells in
+                    ClockRecord.encode(
+                        causalLength: row.causalLength, sentinel: row.sentinel, count: cells.count, hash: hash, into: &record
+                    ) { cells[$0].clock }
+                }
                 return
             }
             var clock = RowClock(causalLength: row.causalLength, sentinel: row.sentinel, cells: row.cells.map(\.clock))
@@ -149,12 +161,7 @@ struct TransactionWriter {
         guard folded.rows.count == 1, folded.rows[0].freshSequence == nil, folded.rows[0].exists else { return nil }
         let row = folded.rows[0]
         if let sentinel = row.sentinel, folded.wrote(sentinel) { return nil }
-        var written: PendingRow.Cell?
-        for cell in row.cells where folded.wrote(cell.clock) {
-            if written != nil { return nil }
-            written = cell
-        }
-        guard let written else { return nil }
+        guard let written = onlyCell(of: row, within: nil) else { return nil }
         let table = tables[row.table]
         return buffer.bytes.withUnsafeBytes { bytes in
             ChangesetWriter.body(
@@ -215,8 +222,7 @@ struct TransactionWriter {
                 values: UnsafeRawBufferPointer(rebasing: bytes[row.freshValues]))
             return
         }
-        var written = cells(of: row, bytes).filter { folded.wrote($0.clock) && sequences?.contains($0.clock.sequence) ?? true }
-        if written.count == 1, let cell = written.first {
+        if row.freshSequence == nil, let cell = onlyCell(of: row, within: sequences) {
             let number = CellNumbers(column: cell.clock.column, columnVersion: cell.clock.columnVersion, sequence: cell.clock.sequence)
             withUnsafePointer(to: number) {
                 cutter.add(
@@ -225,6 +231,7 @@ struct TransactionWriter {
             }
             return
         }
+        var written = cells(of: row, bytes).filter { folded.wrote($0.clock) && sequences?.contains($0.clock.sequence) ?? true }
         written.sort { $0.clock.sequence < $1.clock.sequence }
         var numbers: [CellNumbers] = []
         var values: [UInt8] = []
@@ -236,6 +243,19 @@ struct TransactionWriter {
             values.withUnsafeBytes {
                 cutter.add(table, index: row.table, key: key, causalLength: row.causalLength, sentinel: sentinel, cells: cells, values: $0)
             }
+        }
+    }
+
+    /// The cell that the transaction wrote to the row, within the given sequence numbers; nil when it is not exactly one.
+    private func onlyCell(of row: PendingRow, within sequences: ClosedRange<UInt64>?) -> PendingRow.Cell? {
+        row.cells.withUnsafeBufferPointer { cells in
+            var found: Int?
+            for index in cells.indices where folded.wrote(cells[index].clock) {
+                if let sequences, !sequences.contains(cells[index].clock.sequence) { continue }
+                if found != nil { return nil }
+                found = index
+            }
+            return found.map { cells[$0] }
         }
     }
 

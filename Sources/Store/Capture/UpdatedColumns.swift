@@ -12,7 +12,7 @@ final class UpdatedColumns {
 
     private let names: [(table: String, column: String)]
     /// Worked out when the first row of a table changes. The statement does not outlive the catalog.
-    private var scopes: [Scope] = []
+    @exclusivity(unchecked) private var scopes: [Scope] = []
 
     init(_ names: [(table: String, column: String)]) { self.names = names }
 

@@ -35,20 +35,21 @@ final class ClockOverlay {
         case record(Range<Int>)
     }
 
-    private(set) var entries: [Entry] = []
-    private(set) var bytes: [UInt8] = []
-    private var index = RowIndex()
+    // Looked at for every row by the one thread that owns the store, never from within a change of theirs: checking that costs as much.
+    @exclusivity(unchecked) private(set) var entries: [Entry] = []
+    @exclusivity(unchecked) private(set) var bytes: [UInt8] = []
+    @exclusivity(unchecked) private var index = RowIndex()
     /// Row id of the newest version whose clocks are in the tables, and of the newest one that is here.
-    private(set) var folded: Int64 = 0
-    private(set) var last: Int64 = 0
+    @exclusivity(unchecked) private(set) var folded: Int64 = 0
+    @exclusivity(unchecked) private(set) var last: Int64 = 0
     /// Versions whose log is large enough to be worth deleting once it is folded.
     private(set) var largeLogs: [Int64] = []
     /// Counts the changes, so that a rollback knows whether the content has to be read again.
-    private(set) var changes = 0
+    @exclusivity(unchecked) private(set) var changes = 0
     /// Versions without a log.
-    private var directVersions: [Int64] = []
+    @exclusivity(unchecked) private var directVersions: [Int64] = []
     /// A pass of `ClockTables.foldStep` that is under way.
-    var pass: FoldPass?
+    @exclusivity(unchecked) var pass: FoldPass?
 
     /// What a version without a log counts: it has to be passed over when the overlay is read again.
     private static let directWeight = 16

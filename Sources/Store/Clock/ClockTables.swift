@@ -17,8 +17,28 @@ struct ClockTables {
     /// The clock of a live row; nil when it has none. `key` is the row's packed key within `bytes`, of which `hash` is the hash; a clock
     /// that is found by rowid needs neither, and without the hash nobody checks that it belongs to the row.
     func read(_ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, hash: UInt64?) throws(StoreError) -> RowClock? {
+        guard let found = try readUnchecked(table, rowid: rowid, bytes, key, hash: hash) else { return nil }
+        if let stored = found.hash, let hash { try check(stored, isOf: hash, table) }
+        return found.clock
+    }
+
+    /// The same, with the hash of the key that the record is of, where it says so. Whether that is the row's key is the caller's business.
+    func readUnchecked(
+        _ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, hash: UInt64? = nil
+    ) throws(StoreError) -> FoundClock? {
+        try readUnchecked(table, rowid: rowid, bytes, key, hash: hash) { $0 }
+    }
+
+    /// As above, with cells as the caller wants to have them.
+    @inline(__always)
+    func readUnchecked<Cell>(
+        _ table: Table, rowid: Int64, _ bytes: [UInt8], _ key: Range<Int>, hash: UInt64?, _ make: (CellClock) -> Cell
+    ) throws(StoreError) -> DecodedClock<Cell>? {
         switch bytes.withUnsafeBytes({ overlay.clock(table, rowid: rowid, UnsafeRawBufferPointer(rebasing: $0[key]), hash: hash) }) {
-        case .record(let range): return try decode(overlay.bytes[range], table, hash: hash)
+        case .record(let range):
+            return try overlay.bytes.withBytes { (all) throws(StoreError) in
+                try decode(UnsafeRawBufferPointer(rebasing: all[range]), table, make)
+            }
         case .dropped: return nil
         case .unknown: break
         }
@@ -26,32 +46,73 @@ struct ClockTables {
         try bindKey(statement, table, rowid: rowid, bytes, key)
         guard try statement.step() else { return nil }
         defer { statement.reset() }
-        return try decode(statement.blob(0)[...], table, hash: hash)
+        return try decode(statement.bytes(0), table, make)
     }
 
-    /// A record whose key is known to be right.
-    func decodeUnchecked(_ record: ArraySlice<UInt8>, _ table: Table) throws(StoreError) -> (clock: RowClock, hash: UInt32?) {
-        do {
-            let (clock, hash) = try ClockRecord.decode(
-                record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
-            return (table.current(clock), hash)
-        } catch {
-            throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
+    /// Reads many clocks from the table of a table whose rows are found by rowid, in few statements. The overlay is not asked.
+    ///
+    /// - Returns: for each rowid its clock; nil where there is none.
+    @inline(__always)
+    func readStored<Cell>(
+        _ table: Table, rowids: ArraySlice<Int64>, _ make: (CellClock) -> Cell
+    ) throws(StoreError) -> [DecodedClock<Cell>?] {
+        var found: [DecodedClock<Cell>?] = []
+        found.reserveCapacity(rowids.count)
+        var rest = rowids
+        while !rest.isEmpty {
+            let isMany = rest.count > TableSQL.fewClocksRead
+            let width = isMany ? TableSQL.clocksRead : TableSQL.fewClocksRead
+            let statement = try table.statements(isMany ? .readManyClocks : .readSomeClocks)
+            let part = rest.prefix(width)
+            var index: Int32 = 1
+            for rowid in part {
+                try statement.bind(index, rowid)
+                index += 1
+            }
+            while Int(index) <= width {
+                try statement.bind(index, .null)
+                index += 1
+            }
+            defer { statement.reset() }
+            for _ in part {
+                guard try statement.step() else { preconditionFailure("a left join has a row for each on its left") }
+                found.append(statement.isNull(0) ? nil : try decode(statement.bytes(0), table, make))
+            }
+            rest = rest.dropFirst(part.count)
         }
+        return found
     }
 
-    private func decode(_ record: ArraySlice<UInt8>, _ table: Table, hash: UInt64?) throws(StoreError) -> RowClock {
-        let decoded: (clock: RowClock, hash: UInt32?)
-        do {
-            decoded = try ClockRecord.decode(record, keying: table.keying, columns: table.columnsByRecordNumber.count, sites: sites.count)
-        } catch {
-            throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
-        }
-        if let stored = decoded.hash, let hash, stored != UInt32(truncatingIfNeeded: hash) {
+    /// Throws unless the hash that a record carries is that of the row's key.
+    func check(_ stored: UInt32, isOf hash: UInt64, _ table: Table) throws(StoreError) {
+        guard stored == UInt32(truncatingIfNeeded: hash) else {
             throw .corrupt(
                 message: "a clock record of table \(table.name) belongs to another row; were the rows renumbered by a dump and restore?")
         }
-        return table.current(decoded.clock)
+    }
+
+    /// What a record says, whosever it is.
+    func decode(_ record: ArraySlice<UInt8>, _ table: Table) throws(StoreError) -> FoundClock {
+        try record.withUnsafeBufferPointer { (bytes) throws(StoreError) in try decode(UnsafeRawBufferPointer(bytes), table) { $0 } }
+    }
+
+    /// As above, with cells as the caller wants to have them.
+    @inline(__always)
+    private func decode<Cell>(
+        _ record: UnsafeRawBufferPointer, _ table: Table, _ make: (CellClock) -> Cell
+    ) throws(StoreError) -> DecodedClock<Cell> {
+        do {
+            let (columns, sites) = (table.columnsByRecordNumber.count, sites.count)
+            guard table.recordNumbers != nil else {
+                return try ClockRecord.decode(record, keying: table.keying, columns: columns, sites: sites, make)
+            }
+            let recorded = try ClockRecord.decode(record, keying: table.keying, columns: columns, sites: sites) { $0 }
+            let clock = table.current(recorded.clock)
+            return DecodedClock(
+                causalLength: clock.causalLength, sentinel: clock.sentinel, cells: clock.cells.map(make), hash: recorded.hash)
+        } catch {
+            throw .corrupt(message: "a clock record of table \(table.name) is damaged: \(error.reason)")
+        }
     }
 
     /// - Parameter isNew: the row probably has no clock yet. Decides what is tried first, not what comes of it.

@@ -52,6 +52,34 @@ struct KeyListBuilder {
         }
     }
 
+    /// The list of one row, and nothing else.
+    static func ofOneRow(_ table: Table, rowid: Int64, key: UnsafeRawBufferPointer) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(headBytes + (table.keying == .packedKey ? key.count : 0))
+        appendVarint(UInt64(table.id), to: &bytes)
+        bytes.append(1)
+        if table.keying == .packedKey {
+            appendVarint(UInt64(key.count), to: &bytes)
+            bytes.append(contentsOf: key)
+        } else {
+            appendVarint(UInt64(bitPattern: rowid << 1 ^ rowid >> 63), to: &bytes)
+        }
+        bytes.append(0)
+        return bytes
+    }
+
+    /// The list of one row that was deleted, and nothing else.
+    static func ofOneDeletion(_ table: Table, key: UnsafeRawBufferPointer) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(headBytes + key.count)
+        appendVarint(UInt64(table.id), to: &bytes)
+        bytes.append(0)
+        bytes.append(1)
+        appendVarint(UInt64(key.count), to: &bytes)
+        bytes.append(contentsOf: key)
+        return bytes
+    }
+
     private mutating func groupIndex(_ table: Table) -> Int {
         if let last = groups.indices.last, groups[last].table == table.id { return last }
         if let known = groups.firstIndex(where: { $0.table == table.id }) { return known }

@@ -11,7 +11,7 @@ final class Connection {
     /// Those of every transaction, found without a look at their text.
     @exclusivity(unchecked) private var frequentStatements: [PreparedStatement?] = Array(
         repeating: nil, count: FrequentStatement.allCases.count)
-    private var userStatements: StatementCache
+    @exclusivity(unchecked) private var userStatements: StatementCache
     /// Tables get guards against programs that are not us. False where no other program can get at the database.
     var makesGuards = true
     let interrupter: Interrupter
@@ -199,7 +199,7 @@ final class Connection {
 
     /// Ends the transaction, if one is open, and takes back what it did.
     func rollBack() {
-        if isInTransaction { _ = try? execute("ROLLBACK") }
+        if isInTransaction { _ = try? statement(.rollBack).run() }
     }
 
     /// The error that SQLite has just reported as `code`.
@@ -232,14 +232,17 @@ final class Connection {
     }
 }
 
-/// The statements that every transaction runs.
+/// The statements that every transaction runs, and every look at versions.
 enum FrequentStatement: Int, CaseIterable {
-    case begin, commit, dataVersion, enlist, insertVersion, replaceVersion, dropRanges, putRange, addSite
+    case begin, beginReading, commit, rollBack, dataVersion, enlist, insertVersion, replaceVersion, dropRanges, putRange, addSite
+    case anyThinVersion, completeRanges, versionsBehind, lastRange, partialVersions, versionsInRange
 
     var sql: String {
         switch self {
         case .begin: "BEGIN IMMEDIATE"
+        case .beginReading: "BEGIN"
         case .commit: "COMMIT"
+        case .rollBack: "ROLLBACK"
         case .dataVersion: "PRAGMA data_version"
         case .enlist: SavepointModule.enlist
         case .insertVersion: "INSERT OR IGNORE INTO __patina_versions VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -247,27 +250,51 @@ enum FrequentStatement: Int, CaseIterable {
         case .dropRanges: "DELETE FROM __patina_ledger WHERE site = ?1 AND first > ?2 AND first <= ?3"
         case .putRange: "INSERT OR REPLACE INTO __patina_ledger VALUES (?1, ?2, ?3)"
         case .addSite: "INSERT INTO __patina_sites (ordinal, actor) VALUES (?1, ?2)"
+        case .anyThinVersion: "SELECT 1 FROM __patina_thin LIMIT 1"
+        case .completeRanges:
+            """
+            SELECT first, last FROM __patina_ledger WHERE site = ?1 AND first <= ?3
+            AND first >= coalesce((SELECT max(first) FROM __patina_ledger WHERE site = ?1 AND first <= ?2), 0) ORDER BY first
+            """
+        case .versionsBehind: "SELECT id FROM __patina_versions WHERE id > ?1 AND id <= ?2 ORDER BY id"
+        case .lastRange: "SELECT last FROM __patina_ledger WHERE site = ?1 ORDER BY first DESC LIMIT 1"
+        case .partialVersions:
+            "SELECT DISTINCT version FROM __patina_chunks WHERE site = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version"
+        case .versionsInRange:
+            "SELECT id, timestamp, last_sequence, keys FROM __patina_versions WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC"
         }
     }
 }
 
 /// The statements of users that ran last, up to a limit. Few enough to be searched one by one.
 struct StatementCache {
+    private struct Entry {
+        let sql: String
+        /// Of the text, so that only one that is equal is compared with it.
+        let hash: UInt64
+        let statement: PreparedStatement
+    }
+
     let limit: Int
     /// The one that ran last, apart from the others: most often it runs again.
-    private var newest: (sql: String, statement: PreparedStatement)?
+    private var newest: Entry?
     /// The others; the one that ran last is at the end.
-    private var statements: [(sql: String, statement: PreparedStatement)] = []
+    private var statements: [Entry] = []
 
     init(limit: Int) { self.limit = limit }
 
+    private static func hash(_ sql: String) -> UInt64 {
+        sql.utf8.withContiguousStorageIfAvailable { keyHash(UnsafeRawBufferPointer($0)) } ?? UInt64(sql.utf8.count)
+    }
+
     /// Takes a statement out, so that a cursor that is still open never shares it.
     mutating func take(_ sql: String) -> PreparedStatement? {
-        if let last = newest, last.sql == sql {
+        let hash = Self.hash(sql)
+        if let last = newest, last.hash == hash, last.sql == sql {
             newest = nil
             return last.statement
         }
-        guard let index = statements.lastIndex(where: { $0.sql == sql }) else { return nil }
+        guard let index = statements.lastIndex(where: { $0.hash == hash && $0.sql == sql }) else { return nil }
         return statements.remove(at: index).statement
     }
 
@@ -277,7 +304,7 @@ struct StatementCache {
             if statements.count >= limit - 1, !statements.isEmpty { statements.removeFirst() }
             if limit > 1 { statements.append(last) }
         }
-        newest = (sql, statement)
+        newest = Entry(sql: sql, hash: Self.hash(sql), statement: statement)
     }
 
     mutating func removeAll() {

@@ -92,7 +92,7 @@ extension Store {
             let update = try connection.prepareUncached("UPDATE \(quoted(shape.name)) SET \(quoted(name)) = ?1 WHERE \(row)")
             let records = try connection.prepareUncached("SELECT key, clock FROM \(quoted(Table.clockTable(of: shape.name)))")
             while try records.step() {
-                let clock = try clocks.decodeUnchecked(records.blob(1)[...], before).clock
+                let clock = try clocks.decode(records.blob(1)[...], before).clock
                 if clock.position(of: number).isPresent { continue }
                 try update.bind(1, value ?? .null)
                 if shape.keying == .packedKey {

@@ -128,7 +128,7 @@ extension Store {
             let key = records.value(0)
             last = key
             let stored = records.blob(1)
-            let decoded = try clocks.decodeUnchecked(stored[...], table)
+            let decoded = try clocks.decode(stored[...], table)
             ClockRecord.encode(table.recorded(decoded.clock), hash: decoded.hash, into: &record)
             if record != stored { rewritten.append((key, record)) }
         }

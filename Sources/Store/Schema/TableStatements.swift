@@ -8,7 +8,7 @@ final class TableStatements {
         self.sql = sql
     }
 
-    private var cache: [PreparedStatement?] = Array(repeating: nil, count: Kind.allCases.count)
+    @exclusivity(unchecked) private var cache: [PreparedStatement?] = Array(repeating: nil, count: Kind.allCases.count)
     /// Inserts and updates of some of the columns, by the numbers of those columns.
     private var partialInserts: [[Int]: PreparedStatement] = [:]
     private var partialUpdates: [[Int]: PreparedStatement] = [:]
@@ -16,7 +16,7 @@ final class TableStatements {
     enum Kind: Int, CaseIterable {
         case readClock, newestClock, insertClock, updateClock, deleteClock, readTombstone, insertTombstone, updateTombstone,
             deleteTombstone, findRow, readValues, readForSync, insertWhole, insertUnlessThere, deleteRow,
-            insertManyClocks, insertSomeClocks, putManyClocks, putSomeClocks
+            insertManyClocks, insertSomeClocks, putManyClocks, putSomeClocks, readManyClocks, readSomeClocks
     }
 
     func drop() {
@@ -63,6 +63,9 @@ struct TableSQL {
     /// Clocks that one statement writes at most, and those that the next smaller one does.
     static let clocksTogether = 32
     static let fewClocksTogether = 4
+    /// Clocks that one statement reads at most, and those that the next smaller one does.
+    static let clocksRead = 32
+    static let fewClocksRead = 8
 
     init(name: String, keying: Keying, keys: [String], columns: [String], rowid: String) {
         table = quoted(name)
@@ -90,6 +93,11 @@ struct TableSQL {
     /// The same, for clocks that may be there.
     private func putClocks(_ count: Int) -> String {
         "INSERT INTO \(clock) (key, clock) VALUES \(Self.rows(count, width: 2)) ON CONFLICT (key) DO UPDATE SET clock = excluded.clock"
+    }
+
+    /// Parameters: so many rowids. One row for each of them, in that order: its clock, or NULL.
+    private func readClocks(_ count: Int) -> String {
+        "SELECT c.clock FROM (VALUES \(Self.rows(count, width: 1))) AS wanted LEFT JOIN \(clock) AS c ON c.key = wanted.column1"
     }
 
     /// `(?1, ?2), (?3, ?4)`…
@@ -121,6 +129,8 @@ struct TableSQL {
         case .insertSomeClocks: return insertClocks(Self.fewClocksTogether)
         case .putManyClocks: return putClocks(Self.clocksTogether)
         case .putSomeClocks: return putClocks(Self.fewClocksTogether)
+        case .readManyClocks: return readClocks(Self.clocksRead)
+        case .readSomeClocks: return readClocks(Self.fewClocksRead)
         case .findRow:
             // Parameters: the key columns. Columns: rowid, key columns. An index answers it, where the key has one.
             let row = keying == .packedKey ? "0" : rowid

@@ -4,6 +4,18 @@ import PatinaProtocol
 struct ThinVersions {
     private let names: [(name: DroppedName, table: Int64)]
 
+    /// A version that lacks nothing.
+    static let none = ThinVersions(names: [])
+
+    private init(names: [(name: DroppedName, table: Int64)]) { self.names = names }
+
+    /// False when no version at all may lack anything.
+    static func areThere(_ connection: Connection) throws(StoreError) -> Bool {
+        let statement = try connection.statement(.anyThinVersion)
+        defer { statement.reset() }
+        return try statement.step()
+    }
+
     init(_ connection: Connection, site: Int, _ version: UInt64) throws(StoreError) {
         let statement = try connection.statement(
             """

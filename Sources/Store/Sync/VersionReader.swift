@@ -24,6 +24,8 @@ struct VersionReader {
         let byteLimit: Int
         var versionsLeft = VersionReader.versionLimit
         var rowsLeft: Int
+        /// False when nothing was ever left out of any version: then none need be asked about.
+        let hasThinVersions: Bool
 
         /// Takes a chunk if it fits, or if it is the first.
         mutating func take(_ chunk: Chunk) -> Bool {
@@ -43,10 +45,10 @@ struct VersionReader {
     }
 
     func read(_ request: ReadRequest) throws(StoreError) -> StoreResult {
-        try connection.statement("BEGIN").run()
+        try connection.statement(.beginReading).run()
         defer { connection.rollBack() }
         if refreshesClocks { try clocks.refresh(fromStart: false) }
-        var answer = Answer(byteLimit: request.byteLimit, rowsLeft: rowLimit)
+        var answer = Answer(byteLimit: request.byteLimit, rowsLeft: rowLimit, hasThinVersions: try ThinVersions.areThere(connection))
         var remaining: [ReadRequest.Want] = []
         for (index, want) in request.wants.enumerated() {
             let rest: [ReadRequest.Want]
@@ -94,8 +96,7 @@ struct VersionReader {
     }
 
     private func partialVersions(_ site: Int, _ versions: ClosedRange<UInt64>) throws(StoreError) -> [UInt64] {
-        let statement = try connection.statement(
-            "SELECT DISTINCT version FROM __patina_chunks WHERE site = ?1 AND version BETWEEN ?2 AND ?3 ORDER BY version")
+        let statement = try connection.statement(.partialVersions)
         try statement.bind(1, site)
         try statement.bind(2, versions.lowerBound)
         try statement.bind(3, versions.upperBound)
@@ -108,8 +109,7 @@ struct VersionReader {
     private func serveComplete(
         _ actor: ActorID, _ site: Int, _ range: ClosedRange<UInt64>, from low: UInt64, into answer: inout Answer
     ) throws(StoreError) -> [ReadRequest.Want]? {
-        let statement = try connection.statement(
-            "SELECT id, timestamp, last_sequence, keys FROM __patina_versions WHERE id BETWEEN ?1 AND ?2 ORDER BY id DESC")
+        let statement = try connection.statement(.versionsInRange)
         try statement.bind(1, Bookkeeping.versionID(site, range.lowerBound))
         try statement.bind(2, Bookkeeping.versionID(site, range.upperBound))
         defer { statement.reset() }
@@ -171,7 +171,7 @@ struct VersionReader {
     private func serve(_ stored: StoredVersion, only sequences: IntervalSet?, into answer: inout Answer) throws(StoreError) -> [ReadRequest
         .Want]
     {
-        let thin = try ThinVersions(connection, site: stored.site, stored.version)
+        let thin = answer.hasThinVersions ? try ThinVersions(connection, site: stored.site, stored.version) : .none
         if KeyPages.isHead(stored.keys) { return try servePages(stored, only: sequences, thin, into: &answer) }
         let rows = try VersionRows(stored, clocks: clocks, thin: thin)
         guard !rows.isEmpty else {

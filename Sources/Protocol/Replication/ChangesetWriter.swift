@@ -100,23 +100,45 @@ public struct ChangesetWriter: Sendable {
         encodedTable name: [UInt8], encodedColumn column: [UInt8], key: UnsafeRawBufferPointer, causalLength: UInt64, columnVersion: UInt64,
         sequence: UInt64, value: UnsafeRawBufferPointer
     ) -> [UInt8] {
-        var body: [UInt8] = []
-        body.reserveCapacity(2 * rowBytes + name.count + column.count + key.count + value.count)
-        body.append(ChangesetCodec.format)
-        body.append(1)
-        body.append(contentsOf: name)
-        body.append(1)
-        body.append(contentsOf: column)
-        body.append(1)
-        body.append(UInt8(causalLength != 1 ? RowFlags.causalLength : 0))
-        appendVarint(UInt64(key.count), to: &body)
-        body.append(contentsOf: key)
-        if causalLength != 1 { appendVarint(causalLength, to: &body) }
-        let cell = CellNumbers(column: 0, columnVersion: columnVersion, sequence: sequence)
-        withUnsafePointer(to: cell) { CellRun.append(UnsafeBufferPointer(start: $0, count: 1), to: &body) }
-        body.append(contentsOf: value)
-        return body
+        // Five single bytes and six numbers beside the names, the key and the value.
+        let limit = 5 + 6 * longestVarint + name.count + column.count + key.count + value.count
+        return Array(unsafeUninitializedCapacity: limit) { memory, count in
+            func append(_ byte: UInt8) {
+                memory.initializeElement(at: count, to: byte)
+                count += 1
+            }
+            func append(_ content: UnsafeRawBufferPointer) {
+                UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: memory[count...])).copyMemory(from: content)
+                count += content.count
+            }
+            func append(number: UInt64) {
+                var rest = number
+                while rest >= 0x80 {
+                    append(UInt8(truncatingIfNeeded: rest) | 0x80)
+                    rest >>= 7
+                }
+                append(UInt8(truncatingIfNeeded: rest))
+            }
+            append(ChangesetCodec.format)
+            append(1)
+            name.withUnsafeBytes { append($0) }
+            append(1)
+            column.withUnsafeBytes { append($0) }
+            append(1)
+            append(UInt8(causalLength != 1 ? RowFlags.causalLength : 0))
+            append(number: UInt64(key.count))
+            append(key)
+            if causalLength != 1 { append(number: causalLength) }
+            // A `CellRun` of one cell, the first column.
+            append(number: 1 << 3 | 7)
+            append(number: 0)
+            append(number: columnVersion)
+            append(number: sequence)
+            append(value)
+        }
     }
+
+    private static let longestVarint = 10
 
     /// The whole body.
     public func finish() -> [UInt8] {

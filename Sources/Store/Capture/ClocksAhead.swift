@@ -13,6 +13,7 @@ struct ClocksAhead {
     /// Events before this one have been looked at.
     private var end = 0
     private var table: Table?
+    /// What was read and not asked for yet; the next one is at the end.
     private var rowids: [Int64] = []
     private var clocks: [PendingRow.Found?] = []
 
@@ -32,7 +33,7 @@ struct ClocksAhead {
         rowids.removeAll(keepingCapacity: true)
         clocks.removeAll(keepingCapacity: true)
         guard end - position >= Self.fewest else { return }
-        for event in buffer.events[position..<end] where event.kind == .update || event.kind == .delete {
+        for event in buffer.events[position..<end].reversed() where event.kind == .update || event.kind == .delete {
             let candidate = tables[event.table]
             guard candidate.keying != .packedKey, table == nil || table === candidate,
                 !stored.isOverlaid(candidate, rowid: event.rowid, key: UnsafeRawBufferPointer(start: nil, count: 0))
@@ -44,12 +45,14 @@ struct ClocksAhead {
             rowids.removeAll(keepingCapacity: true)
             return
         }
-        clocks = try stored.readStored(table, rowids: rowids[...], PendingRow.Cell.init)
+        clocks = try stored.readStored(table, rowids: rowids[...]) { PendingRow.Cell($0) }
     }
 
-    /// The clock of a row that one of these events changes; nil when it was not read, `.some(nil)` when there is none.
-    func clock(of rowid: Int64, _ table: Table) -> PendingRow.Found?? {
-        guard self.table === table, let index = rowids.firstIndex(of: rowid) else { return nil }
-        return .some(clocks[index])
+    /// Takes the clock of a row that one of these events changes, so that whoever changes it need not copy it; nil when it was not read,
+    /// `.some(nil)` when there is none.
+    mutating func take(_ rowid: Int64, of table: Table) -> PendingRow.Found?? {
+        guard self.table === table, let index = rowids.lastIndex(of: rowid) else { return nil }
+        rowids.remove(at: index)
+        return .some(clocks.remove(at: index))
     }
 }

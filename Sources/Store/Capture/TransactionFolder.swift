@@ -207,12 +207,12 @@ struct TransactionFolder {
         return result.rows.count - 1
     }
 
-    private func readClock(_ table: Table, _ key: Range<Int>, _ hash: UInt64, rowid: Int64) throws(StoreError) -> PendingRow.Found? {
+    private mutating func readClock(_ table: Table, _ key: Range<Int>, _ hash: UInt64, rowid: Int64) throws(StoreError) -> PendingRow.Found? {
         let found: PendingRow.Found?
-        if let known = ahead.clock(of: rowid, table) {
+        if let known = ahead.take(rowid, of: table) {
             found = known
         } else {
-            found = try clocks.readUnchecked(table, rowid: rowid, buffer.bytes, key, hash: hash, PendingRow.Cell.init)
+            found = try clocks.readUnchecked(table, rowid: rowid, buffer.bytes, key, hash: hash) { PendingRow.Cell($0) }
         }
         if let stored = found?.hash { try clocks.check(stored, isOf: hash, table) }
         return found

@@ -207,7 +207,8 @@ struct TransactionFolder {
         return result.rows.count - 1
     }
 
-    private mutating func readClock(_ table: Table, _ key: Range<Int>, _ hash: UInt64, rowid: Int64) throws(StoreError) -> PendingRow.Found? {
+    private mutating func readClock(_ table: Table, _ key: Range<Int>, _ hash: UInt64, rowid: Int64) throws(StoreError) -> PendingRow.Found?
+    {
         let found: PendingRow.Found?
         if let known = ahead.take(rowid, of: table) {
             found = known

@@ -35,6 +35,23 @@ struct CRSQLiteVectorsTests {
         }
     }
 
+    @Test("vectors: every random case gives the recorded rows and clocks, or differs by a listed rule")
+    func replayRandom() throws {
+        let cases = try VectorFile.load("random.json").cases
+        #expect(cases.count > 50)
+        var used = Set<VectorReplay.Deviation>()
+        for vector in cases {
+            do {
+                let (differences, deviations) = try VectorReplay.replay(vector)
+                #expect(differences.isEmpty, "\(vector.name): \(differences.joined(separator: "; "))")
+                used.formUnion(deviations)
+            } catch {
+                Issue.record("\(vector.name): \(error)")
+            }
+        }
+        #expect(used.isSubset(of: [.sentinelConverges, .ownChangesReturn, .noVersionReuse, .oneTimestamp, .equalValuesMerge]))
+    }
+
     @Test("vectors: that rows which missed their deletion start afresh shows in these cases only")
     func missedValues() throws {
         var differing: [String] = []

@@ -56,6 +56,8 @@ struct MergeModel {
         if change.cl > length, length > 0 || change.cl > 1 {
             resurrect(change.cl, origin)
             impact += 1
+            // It is not compared with what the row held.
+            cells[change.cid] = nil
         }
         if let present = cells[change.cid], !wins(change, origin, over: present) { return impact }
         var row = values ?? Self.defaults

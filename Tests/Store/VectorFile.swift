@@ -8,9 +8,14 @@ struct VectorFile: Decodable {
     var cases: [VectorCase]
     var packColumns: [PackedVector]?
 
+    /// Our own file, or the one that `CRSQLITE_VECTORS` names.
     static func load() throws -> VectorFile {
-        let standard = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Vectors/crsqlite.json")
-        let url = ProcessInfo.processInfo.environment["CRSQLITE_VECTORS"].map { URL(fileURLWithPath: $0) } ?? standard
+        guard let path = ProcessInfo.processInfo.environment["CRSQLITE_VECTORS"] else { return try load("crsqlite.json") }
+        return try JSONDecoder().decode(VectorFile.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+    }
+
+    static func load(_ name: String) throws -> VectorFile {
+        let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Vectors/\(name)")
         return try JSONDecoder().decode(VectorFile.self, from: Data(contentsOf: url))
     }
 

@@ -23,7 +23,7 @@ struct VectorReplay {
         case siteLength
         /// A version has one timestamp.
         case oneTimestamp
-        /// A version number stands for one transaction.
+        /// A version number stands for one transaction, and for one that changed something.
         case noVersionReuse
     }
 
@@ -34,6 +34,10 @@ struct VectorReplay {
     /// The rules without which the outcome would differ.
     private var used: [Deviation] = []
     private var timestamps: [String: String] = [:]
+    /// What our newest version was whenever a transaction changed nothing because it took its writes back.
+    private var takenBack: [UInt64] = []
+    /// How far the recorded numbers of our own versions are above ours.
+    private var shifts: [UInt64: UInt64] = [:]
 
     static func replay(
         _ vector: VectorCase, keepsMissedValues: Bool = true
@@ -66,6 +70,8 @@ struct VectorReplay {
             if !statements.isEmpty {
                 let outcome = try store.transact(statements.map { Statement($0) })
                 timestamps["\(outcome.timestamp.ntp64)"] = step.ts?.text ?? "0"
+                let takesBack = statements.contains { $0.uppercased().hasPrefix("ROLLBACK TO") }
+                if takesBack, outcome.version == nil { takenBack.append(store.ledger.head(of: site)) }
             }
             if let changes = step.mergeTx, try merge(changes, store) == nil { return }
         }
@@ -86,10 +92,15 @@ struct VectorReplay {
             guard takesOwnChanges(recorded) else { return differences.append("recorded error \(recorded), ours none") }
             use(.ownChangesReturn)
             let own = vector.incomingTxs.flatMap { $0 }.filter { $0.siteId == vector.localSite }
-            let isThere = try store.clockedCells().contains { cell in
-                own.contains { $0.pk == cell.key && $0.cid == cell.column && UInt64(clamping: $0.dbVersion) == cell.version }
+            let isThereOrLost = try store.clockedCells().contains { cell in
+                own.contains { change in
+                    guard change.table == cell.table, change.pk == cell.key else { return false }
+                    if UInt64(clamping: change.cl) < cell.causalLength { return true }
+                    return change.cid == cell.column
+                        && (UInt64(clamping: change.dbVersion) == cell.version || UInt64(clamping: change.colVersion) <= cell.columnVersion)
+                }
             }
-            if !isThere { differences.append("no change of the own site was merged") }
+            if !isThereOrLost { differences.append("no change of the own site was merged") }
             return
         }
         if let failure, vector.error == nil { differences.append("ours failed: \(failure)") }
@@ -160,7 +171,11 @@ struct VectorReplay {
         let keyValues = try PackedKey.decode(key)
         guard keyValues.count == table.keyColumns.count else { throw UnsupportedCase(reason: "the key has \(keyValues.count) columns") }
         var row = RowChange(table: 0, key: key, causalLength: length, sentinel: nil, cells: [])
-        if change.isSentinel {
+        if length == 0 || change.isSentinel && length % 2 != columnVersion % 2 {
+            throw UnsupportedCase(reason: "a causal length of \(length) with a column version of \(columnVersion)")
+        }
+        // cr-sqlite takes every change with an even causal length for the deletion of its row.
+        if change.isSentinel || length % 2 == 0 {
             row.sentinel = .init(columnVersion: columnVersion, sequence: sequence)
         } else {
             guard let column = table.columnNumbers[change.cid] else { throw UnsupportedCase(reason: "unknown column \(change.cid)") }
@@ -200,6 +215,8 @@ struct VectorReplay {
             // cr-sqlite forgets the number of a transaction whose first write was taken back, and gives it out again.
             if let greatest = ownVersions.max(), greatest > state.crsqlDbVersion {
                 use(.noVersionReuse)
+            } else if state.crsqlDbVersion > own, isShift(state.crsqlDbVersion - own, of: own + 1) {
+                use(.noVersionReuse)
             } else {
                 differences.append("\(when): own version \(own), recorded \(state.crsqlDbVersion)")
             }
@@ -218,6 +235,13 @@ struct VectorReplay {
             var ours = cell
             ours.timestamp = timestamps[cell.timestamp] ?? cell.timestamp
             let recorded = theirs.removeValue(forKey: Self.name(cell))
+            if let recorded, recorded.site == ours.site, ours.site == vector.localSite, recorded.version > ours.version,
+                isShift(recorded.version - ours.version, of: ours.version)
+            {
+                use(.noVersionReuse)
+                shifts[ours.version] = recorded.version - ours.version
+                ours.version = recorded.version
+            }
             if let recorded, "\(recorded)" == "\(ours)" { continue }
             if let deviation = explanation(ours, recorded, hasCells: their.contains { $0.table == cell.table && $0.key == cell.key }) {
                 use(deviation)
@@ -226,6 +250,14 @@ struct VectorReplay {
             }
         }
         for cell in theirs.values.sorted() { differences.append("\(when): no clock, recorded \(cell)") }
+    }
+
+    /// True when so many transactions before a version of ours may have used up a number in cr-sqlite without having changed anything.
+    private func isShift(_ shift: UInt64, of version: UInt64) -> Bool {
+        shift <= takenBack.count { $0 < version }
+            && shifts.allSatisfy { other, known in
+                other == version ? known == shift : other < version ? known <= shift : known >= shift
+            }
     }
 
     private static func name(_ cell: ClockedCell) -> String { "\(cell.table) \(cell.key) \(cell.column)" }

@@ -147,6 +147,7 @@ public enum Merge {
             decision.impact = 1
         } else if outranks(clock, local.sentinel, sites) {
             // Two nodes deleted the same row: the greater actor's deletion is the one that is remembered.
+            local.causalLength = sentinel.columnVersion
             local.sentinel = clock
             decision.changesClock = true
         }
@@ -187,6 +188,8 @@ public enum Merge {
         // The row missed its deletion. What it holds is gone where the deletion came first, so it goes here as well.
         guard keepsMissedValues else { return local.cells.removeAll() }
         for index in local.cells.indices { local.cells[index].columnVersion = 0 }
+        // A cell that resurrects the row is not compared with what the row holds.
+        if incoming.sentinel == nil, let first = incoming.cells.first { local.cells.removeAll { $0.column == first.column } }
     }
 
     /// True when `sentinel` replaces `present`, both with the same causal length.

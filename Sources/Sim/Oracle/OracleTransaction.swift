@@ -114,10 +114,9 @@ struct OracleTransaction {
         new.sentinel = next()
         new.sentinelIsDerived = false
         new.cells = table.columns.indices.map { column in
+            let origin = next()
             let raise: UInt64 = mutation == .keyChangeKeepsColumnVersions ? 0 : 1
-            return OracleRow.Cell(
-                columnVersion: (old.cells[column]?.columnVersion ?? 0) + raise,
-                value: old.cells[column]?.value ?? table.columns[column].defaultValue, origin: next())
+            return old.cells[column].map { OracleRow.Cell(columnVersion: $0.columnVersion + raise, value: $0.value, origin: origin) }
         }
         put(target, new)
         update(target, values)

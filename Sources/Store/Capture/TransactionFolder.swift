@@ -111,11 +111,14 @@ struct TransactionFolder {
     }
 
     /// The old key is deleted; the new key is created and takes over the cells with their column versions raised by one, so that it
-    /// wins over what other nodes may have under that key; then the changed columns are written.
+    /// wins over what other nodes may have under that key; then the changed columns are written. A column without a cell holds its default
+    /// under the new key as well, and gets none; as with cr-sqlite, it uses a sequence number up all the same.
     private mutating func move(_ event: CaptureBuffer.Event) throws(StoreError) {
         let old = try find(event.table, event.key, rowid: event.rowid, isNewRow: false)
         materialize(old)
         let moved = result.rows[old].cells
+        // A row that slipped in without a clock may hold anything.
+        let hasClock = result.rows[old].sentinel != nil || !moved.isEmpty
         var changes: [(column: Int, isChanged: Bool, value: Range<Int>)] = []
         var position = event.payload.lowerBound
         while position < event.payload.upperBound {
@@ -130,9 +133,12 @@ struct TransactionFolder {
         let rowid = tables[event.table].keying == .rowidAlias ? event.newRowid : event.rowid
         createRow(new, rowid: rowid, alwaysWithSentinel: true)
         for change in changes {
-            let version = moved.first { $0.clock.column == change.column }?.clock.columnVersion ?? 0
+            let sequence = takeSequence()
+            let cell = moved.first { $0.clock.column == change.column }
+            if cell == nil && hasClock { continue }
             let clock = CellClock(
-                column: change.column, columnVersion: version + 1, site: result.site, version: result.version, sequence: takeSequence())
+                column: change.column, columnVersion: (cell?.clock.columnVersion ?? 0) + 1, site: result.site, version: result.version,
+                sequence: sequence)
             result.rows[new].cells.append(PendingRow.Cell(clock: clock, value: change.value))
         }
         for change in changes where change.isChanged { write(new, change.column, change.value) }

@@ -31,8 +31,12 @@ public final class Store {
     var waiting = WaitingTotals()
     /// The persisted members, in ascending order of actor; nil while they are not known.
     private var savedMembers: [MemberRecord]?
-    /// What is in `ledger` and not on disk yet.
+    /// What is in `ledger` and cannot be told from the database yet.
     var postponed = PostponedRanges()
+    /// The end of the last written range of each other site; a site that is missing has none.
+    var writtenEnds: [UInt64] = []
+    /// Versions of other actors past those ends, at most: they are found by their rows.
+    var foundByRow = 0
     /// What `upkeep` has to do.
     var upkeepState = UpkeepState()
     /// Set by the simulator alone.
@@ -302,6 +306,8 @@ public final class Store {
         // Whatever the last run left unwritten is written with the next transaction.
         unwrittenVersions = Self.unwrittenVersionLimit
         ledger = try Self.readLedger(connection, sites)
+        writtenEnds = try Bookkeeping.readWrittenEnds(connection, sites: sites.count)
+        foundByRow = countPastEnds()
         for (site, versions) in postponed.sites {
             for range in versions.ranges { ledger.apply(.completed(sites.actors[site], versions: range)) }
         }

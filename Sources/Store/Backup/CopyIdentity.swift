@@ -45,7 +45,7 @@ struct CopyIdentity {
         guard try Self.read(connection) != nil else { return }
         try transact { () throws(StoreError) in
             if let site = try Bookkeeping.readMeta(connection, "site") {
-                // The range of the own versions may lag behind; that of any other actor does not.
+                // Ranges may lag behind; those of other actors go on being found by their rows.
                 let complete = try Bookkeeping.readComplete(connection, site: Int(site))
                 for range in complete.ranges { try Bookkeeping.writeRange(connection, site: Int(site), range) }
             }

@@ -81,7 +81,7 @@ enum Bookkeeping {
     }
 
     /// The complete versions of a site as they are on disk. Versions above the last written range are complete when they have a row:
-    /// our own head moves with every local transaction, and its range is written only now and then.
+    /// heads move with every transaction and merge, and their ranges are written only now and then.
     ///
     /// - Parameter versions: only these are of interest: what is read, and what it costs, is about them.
     static func readComplete(
@@ -113,6 +113,17 @@ enum Bookkeeping {
         guard try last.step() else { return 0 }
         defer { last.reset() }
         return last.unsigned(0)
+    }
+
+    /// The end of the last written range of every site; 0 where there is none.
+    static func readWrittenEnds(_ connection: Connection, sites: Int) throws(StoreError) -> [UInt64] {
+        var ends = [UInt64](repeating: 0, count: sites)
+        let statement = try connection.statement("SELECT site, max(last) FROM __patina_ledger GROUP BY site")
+        while try statement.step() {
+            // A site that does not exist is what `DatabaseCheck` names.
+            if let site = Int(exactly: statement.integer(0)), ends.indices.contains(site) { ends[site] = statement.unsigned(1) }
+        }
+        return ends
     }
 
     /// The highest version of a site of which anything is on disk; 0 when nothing is.

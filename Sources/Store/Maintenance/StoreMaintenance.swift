@@ -161,11 +161,18 @@ extension Store {
         return .yes
     }
 
-    /// A complete version without a row is empty. Our own must be in a range for that.
+    /// A complete version without a row is empty. It must be in a range for that.
     private func remove(_ versions: [Int64]) throws(StoreError) {
         guard !versions.isEmpty else { return }
+        let (ends, found) = (writtenEnds, foundByRow)
+        var isWritten = false
+        defer { if !isWritten { (writtenEnds, foundByRow) = (ends, found) } }
         try write { () throws(StoreError) in
             try writeOwnRanges()
+            if foundByRow > 0 {
+                try writeRangesPastEnds()
+                foundByRow = 0
+            }
             let delete = try connection.statement("DELETE FROM __patina_versions WHERE id = ?1")
             for id in versions {
                 try delete.bind(1, id)
@@ -173,5 +180,6 @@ extension Store {
                 try KeyPages.delete(connection, id: id)
             }
         }
+        isWritten = true
     }
 }

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SWIFT ?= swift
 DEBUG := .build/debug/patina
 RELEASE := .build/release/patina
-# With Swift's own libraries inside, it starts in half the time and runs on hosts that have no Swift.
+# With Swift's own libraries inside, it starts faster (results/testbed.md) and runs on hosts that have no Swift.
 BUILD_RELEASE := build -c release --product patina --static-swift-stdlib
 # Tests that wait for sockets and threads. Beside whole simulations, which keep every core busy for minutes, they would wait in vain.
 WAITING := ^(RuntimeTests|AgentTests|LiveTests)\.

@@ -143,7 +143,7 @@ class Cases:
         transaction = []
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("SELECT crsql_set_ts(?)", [ts]).fetchall()
-        # Whether a statement fails is found out on a savepoint, which would leave a gap: so tried first, then all is done again.
+        # Statements that fail are found in a trial that is rolled back: a savepoint for each would leave gaps of sequence numbers.
         for statement in local.transaction():
             try:
                 connection.execute(statement)
